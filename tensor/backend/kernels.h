@@ -1,0 +1,104 @@
+// What a kernel sees: views, small attribute structs, and the table made from tensor/ops.def.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "tensor/dtype.h"
+#include "tensor/philox.h"
+#include "tensor/shape.h"
+
+namespace plumage {
+
+class Context;  // tensor/context.h
+
+/// A tensor as a kernel reads it.
+struct In {
+  const void* data = nullptr;
+  Shape shape;
+  DType dtype = DType::f32;
+  template <class T> const T* as() const { return static_cast<const T*>(data); }
+  int64_t count() const { return shape.count(); }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+/// A tensor as a kernel writes it.
+struct Out {
+  void* data = nullptr;
+  Shape shape;
+  DType dtype = DType::f32;
+  template <class T> T* as() const { return static_cast<T*>(data); }
+  int64_t count() const { return shape.count(); }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+enum class UnaryFn : uint8_t { relu, neg, exp, log, sqrt, square, abs, sigmoid, tanh };
+enum class BinaryFn : uint8_t { add, sub, mul, div, maximum, minimum, less, relu_mask };
+
+/// Sliding window of convolution and pooling. For convolution kernel_h and kernel_w repeat w's R and S.
+struct Window {
+  int64_t kernel_h = 1, kernel_w = 1, stride = 1, pad = 0;
+};
+
+/// y[o, i + y_offset] = x[o, i + x_offset] for o < outer, i < width; rows of x and y are x_pitch and y_pitch long.
+/// Offsets, pitches and width count elements; the types of x and y are the same.
+struct Block {
+  int64_t outer = 0, width = 0, x_pitch = 0, y_pitch = 0, x_offset = 0, y_offset = 0;
+};
+
+enum class Activation : uint8_t { none, relu };
+
+/// y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual)
+/// mean, variance: [groups, C] of the batch, or [1, C] running. gamma, beta: [C]. All f32, or f64 when x is f64.
+struct BatchNorm {
+  In mean, variance, gamma, beta;
+  double epsilon = 1e-5;
+  Activation activation = Activation::none;
+  bool batch_statistics = true;  ///< backward: mean and variance depend on x
+};
+
+/// One parameter of an optimiser's list. All f32 or all f64, same count.
+struct SgdSlot { Out parameter; In gradient; Out momentum; double weight_decay = 0; double lr_scale = 1; };
+struct SgdStep { double lr = 0, momentum = 0; bool nesterov = false, first = false; };  ///< first: momentum = gradient
+struct AdamSlot { Out parameter; In gradient; Out first; Out second; double weight_decay = 0; double lr_scale = 1; };
+struct AdamStep { double lr = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8; int64_t step = 1; bool decoupled = false; };
+struct EmaSlot { Out target; In source; };
+
+/// One function pointer an op.
+struct Kernels {
+#define OP(name, arguments, keeps) void(*name) arguments = nullptr;
+#include "tensor/ops.def"
+#undef OP
+};
+
+enum class Op : uint16_t {
+#define OP(name, arguments, keeps) name,
+#include "tensor/ops.def"
+#undef OP
+};
+
+struct OpInfo { Op op; std::string_view name, arguments, keeps; };
+/// All ops in the order of the list.
+std::span<const OpInfo> op_list();
+
+// Each backend declares every op; one left out is a link error that names it.
+#define PLUMAGE_DECLARE_BACKEND(backend)                         \
+  namespace backend {                                            \
+  const Kernels& kernels();                                      \
+  }
+PLUMAGE_DECLARE_BACKEND(ref)
+PLUMAGE_DECLARE_BACKEND(cpu)
+PLUMAGE_DECLARE_BACKEND(absent)
+#undef PLUMAGE_DECLARE_BACKEND
+
+namespace ref {
+#define OP(name, arguments, keeps) void name arguments;
+#include "tensor/ops.def"
+#undef OP
+}  // namespace ref
+
+/// How the cpu backend computes an op: "ref" or the fast kernel's strategy, for `plumage info --ops`.
+namespace cpu { std::string_view strategy(Op op); }
+
+}  // namespace plumage

@@ -1,0 +1,21 @@
+// Every environment variable that plumage reads, in one place (docs/environment.md lists them).
+#pragma once
+#include <string>
+
+namespace plumage {
+
+struct Environment {
+  bool alloc_plain = false;  ///< PLUMAGE_ALLOC=plain: no reuse of memory, for sanitizers
+  int threads = 0;           ///< PLUMAGE_THREADS=N: worker threads of the kernels; 0: one a core
+  bool debug = false;        ///< PLUMAGE_DEBUG=1: errors say where they were thrown from
+  bool trace = false;        ///< PLUMAGE_TRACE=1: every op on standard error with its shapes and time
+  std::string backend;       ///< PLUMAGE_BACKEND=ref: run every op by its plain definition
+};
+
+/// Read once, at the first call. Throws InputError for a value that is not understood.
+const Environment& environment();
+
+/// "PLUMAGE_THREADS=2 ..." for what is set, or an empty string.
+std::string environment_summary();
+
+}  // namespace plumage
