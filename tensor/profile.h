@@ -1,0 +1,39 @@
+// Where the time goes: seconds and calls by op, measured around every kernel while a profile is on.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "tensor/backend/kernels.h"
+
+namespace plumage {
+
+struct OpTime {
+  std::string_view op;
+  double seconds = 0;
+  int64_t calls = 0;
+};
+
+/// Starts counting from zero; costs two clock reads an op.
+void profile_start();
+/// Stops; the ops that ran, slowest first.
+std::vector<OpTime> profile_stop();
+
+/// Times one kernel while a profile or PLUMAGE_TRACE is on (tensor/ops.cpp puts one around each dispatch).
+class OpTimer {
+ public:
+  OpTimer(Op op, const Shape& shape, DType dtype);
+  ~OpTimer();
+  OpTimer(const OpTimer&) = delete;
+  OpTimer& operator=(const OpTimer&) = delete;
+
+ private:
+  Op op_;
+  bool on_;
+  double start_ = 0;
+  Shape shape_;
+  DType dtype_;
+};
+
+}  // namespace plumage
