@@ -1,0 +1,63 @@
+// Every picture of a data set, decoded once and kept as bytes: in memory, or in a mapped file when there are
+// too many. Next in the walk: data/loader.h, which makes batches of views from it.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/image.h"
+
+namespace plumage {
+
+struct CacheOptions {
+  int64_t short_side = 0;  ///< pixels; larger pictures are reduced (antialiased) until their short side is
+                           ///< this; 0: as they are
+  int64_t memory_limit =
+      int64_t(4) << 30;  ///< bytes of pixels kept in memory before a mapped file takes them all
+  std::filesystem::path
+      folder;  ///< of that file, which has no name and leaves nothing behind; empty: the system's
+  bool allow_corrupt = false;  ///< go on although more than 1 % of the pictures cannot be read
+  int threads = 0;             ///< that decode; 0: one a core
+  std::function<void(int64_t done, int64_t total)>
+      progress;  ///< called now and then from the calling thread; may be empty
+};
+
+/// Decoded pictures of a data set, without those that cannot be read: positions count what is left, in the
+/// set's order. Pictures never change, so any number of threads may read.
+class ImageCache {
+ public:
+  /// Decodes everything. One unreadable picture never stops a run; more than 1 % of them does unless allowed,
+  /// and so do all: InputError with the first one's name and reason. MachineError if neither memory nor disk
+  /// holds the pictures.
+  explicit ImageCache(const Dataset& dataset, const CacheOptions& options = {});
+  ~ImageCache();
+  ImageCache(const ImageCache&) = delete;
+  ImageCache& operator=(const ImageCache&) = delete;
+
+  int64_t size() const { return dataset_.size(); }
+  /// The data set without the pictures that could not be read.
+  const Dataset& dataset() const { return dataset_; }
+  /// Picture i. `scratch` holds it if it lies in the mapped file; the reference lives as long as both.
+  const Image& get(int64_t i, Image& scratch) const;
+
+  /// One line for each picture left out: what is wrong with which file.
+  const std::vector<std::string>& corrupt() const { return corrupt_; }
+  int64_t bytes() const { return bytes_; }  ///< of pixels
+  bool mapped() const { return mapping_ != nullptr; }
+
+ private:
+  void decode_all(const Dataset& dataset, const CacheOptions& options);
+  void spill(const CacheOptions& options);
+
+  struct Mapping;
+  Dataset dataset_;
+  std::vector<Image> images_;     // without pixels where these lie in the mapping
+  std::vector<int64_t> offsets_;  // into the mapping
+  std::unique_ptr<Mapping> mapping_;
+  std::vector<std::string> corrupt_;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace plumage

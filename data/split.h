@@ -1,0 +1,35 @@
+// Which samples a run may use: label fractions, a validation part, and lists of them in text files.
+// All draws are Philox with Purpose::split: the same seed gives the same parts on every machine.
+#pragma once
+#include <filesystem>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace plumage {
+
+/// Positions, ascending, of round(fraction * n) samples of each class of n, at least one. Parts of one seed
+/// are nested: a smaller fraction's part lies within a larger one's. Unlabelled samples (-1) are never drawn.
+/// Throws InputError unless 0 < fraction <= 1.
+std::vector<int64_t> label_fraction(const std::vector<int64_t>& labels, double fraction, uint64_t seed);
+
+struct ValidationSplit {
+  std::vector<int64_t> train, validation;  ///< positions, ascending
+};
+
+/// About `share` of each class, but never all of a class, is kept for validation. Samples of one group stay
+/// together. Unlabelled samples count as one class. Throws InputError unless 0 <= share < 1.
+ValidationSplit validation_split(const Dataset& dataset, double share, uint64_t seed);
+
+/// Labels of all samples, in order.
+std::vector<int64_t> labels_of(const Dataset& dataset);
+
+/// One `path label` line a sample, paths relative to the list's folder where they lie in it, class names in
+/// `# class 0 NAME` lines before. Written beside and renamed. Throws InputError naming the file.
+void write_list(const std::filesystem::path& file, const Dataset& dataset);
+
+/// Reads such a list; a path may hold spaces, `label` is the last word of the line or may be missing (-1);
+/// `#` starts a comment line. Throws InputError naming the file and line.
+Dataset read_list(const std::filesystem::path& file);
+
+}  // namespace plumage
