@@ -11,15 +11,15 @@
 namespace plumage {
 
 /// A rectangle of pixels: columns x .. x+width-1, rows y .. y+height-1.
-struct Box {
+struct Region {
   int64_t x = 0, y = 0, width = 0, height = 0;
-  bool operator==(const Box&) const = default;
+  bool operator==(const Region&) const = default;
 };
 
 struct Sample {
   std::filesystem::path path;
   int64_t label = -1;      ///< index into Dataset::class_names; -1: not known
-  std::optional<Box> box;  ///< what to cut out after decoding
+  std::optional<Region> box;  ///< what to cut out after decoding
   std::string group;       ///< pictures of one thing, such as GTSRB's frames of one sign; may be empty
 };
 
