@@ -1,0 +1,40 @@
+// Batch normalisation with an optional residual and ReLU, one op: y = act(gamma * xhat + beta + residual).
+// With g = dy masked by y > 0, xhat = (x - mean) / std, and means over the batch (and pixels) of a group:
+//   dgamma = sum g * xhat,  dbeta = sum g,  dresidual = g
+//   dx = gamma / std * (g - mean(g) - xhat * mean(g * xhat))    (batch statistics; without the means otherwise)
+#include "autograd/functions.h"
+#include "autograd/tape.h"
+
+namespace plumage {
+
+namespace {
+
+Var apply(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const ops::NormArguments& norm) {
+  Tensor y = ops::batch_norm_apply(x.value(), residual.value(), norm);
+  Tensor mask = norm.activation == Activation::relu ? y : Tensor();
+  return record("batch_norm", y, {x, gamma, beta, residual}, [x = x.value(), mask, norm](const Tensor& dy, Gradients& d) {
+    ops::NormGradients g = ops::batch_norm_bwd(x, mask, dy, norm, d.wants(3));
+    d.add(0, g.dx);
+    d.add(1, g.dgamma);
+    d.add(2, g.dbeta);
+    if (g.dresidual.defined()) d.add(3, g.dresidual);
+  });
+}
+
+}  // namespace
+
+BatchNormResult batch_norm(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options) {
+  ops::Moments moments = ops::batch_norm_stats(x.value(), options.groups);  // [groups, C]
+  ops::NormArguments norm{moments.mean, moments.variance, gamma.value(), beta.value(), options.epsilon, options.activation, true};
+  return {apply(x, gamma, beta, residual, norm), moments};
+}
+
+Var batch_norm_with(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const Tensor& mean,
+                    const Tensor& variance, const BatchNormOptions& options) {
+  Shape row{1, mean.count()};
+  ops::NormArguments norm{mean.reshape(row), variance.reshape(row), gamma.value(), beta.value(),
+                          options.epsilon, options.activation, false};
+  return apply(x, gamma, beta, residual, norm);
+}
+
+}  // namespace plumage

@@ -1,0 +1,44 @@
+// The walk back from a loss. Iterative, in a fixed order (latest node first), freeing what each rule kept as it goes.
+#pragma once
+#include <unordered_map>
+#include <vector>
+
+#include "autograd/var.h"
+
+namespace plumage {
+
+/// What a rule sees of its inputs: which of them want a gradient, and where to put it.
+class Gradients {
+ public:
+  /// True if input i needs a gradient; a rule skips the work otherwise.
+  bool wants(int i) const { return node_.inputs[size_t(i)] != nullptr && wanted_(*node_.inputs[size_t(i)]); }
+  /// Adds g to the gradient of input i. If the input was broadcast, g is summed back to its shape here.
+  /// Throws ShapeError naming the op if g does not fit.
+  void add(int i, const Tensor& g);
+  /// The same, computed only if wanted: d.add(0, [&] { return ops::mul(dy, b); }).
+  template <class F>
+    requires std::is_invocable_v<F>
+  void add(int i, F&& compute) {
+    if (wants(i)) add(i, Tensor(compute()));
+  }
+
+ private:
+  friend struct Walk;
+  Gradients(const Node& node, std::function<bool(const Node&)> wanted, std::unordered_map<Node*, Tensor>& pending)
+      : node_(node), wanted_(std::move(wanted)), pending_(pending) {}
+  const Node& node_;
+  std::function<bool(const Node&)> wanted_;
+  std::unordered_map<Node*, Tensor>& pending_;
+};
+
+/// Adds d(loss)/d(leaf) to the grad of every leaf that loss depends on. `cotangent` is the gradient of the loss itself
+/// (default 1; it must be given unless the loss has one element). The graph is consumed: a second backward through it
+/// throws. Throws ShapeError if cotangent has another shape than loss.
+void backward(const Var& loss, const Tensor& cotangent = {});
+
+/// d(loss)/d(x) for each x, leaf or intermediate, without touching any leaf's grad (Grad-CAM, gradcheck). An x that the
+/// loss does not depend on gets zeros. The graph is kept unless `consume`.
+std::vector<Tensor> gradient(const Var& loss, const std::vector<Var>& with_respect_to, const Tensor& cotangent = {},
+                             bool consume = false);
+
+}  // namespace plumage
