@@ -1,0 +1,42 @@
+// Convolution, linear and batch-norm layers. Next: nn/resnet.h.
+#pragma once
+#include "autograd/functions.h"
+#include "nn/module.h"
+
+namespace plumage {
+
+/// weight [K,R,S,C] drawn N(0, 2 / (K R S)) (He, fan out, as torchvision); no bias unless asked for (then 0).
+class Conv2d : public Module {
+ public:
+  Conv2d() = default;
+  Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, Init& init, bool bias = false);
+  Var forward(const Var& x, const Pass& pass) const;  ///< [N,H,W,in] -> [N,P,Q,out]
+  void visit(const std::string& prefix, const Visitor& f) override;
+  Var weight, bias;
+  int64_t stride = 1, pad = 0;
+};
+
+/// weight [out,in] and bias drawn U(-1/sqrt(in), 1/sqrt(in)), as PyTorch.
+class Linear : public Module {
+ public:
+  Linear() = default;
+  Linear(int64_t in, int64_t out, Init& init, bool bias = true);
+  Var forward(const Var& x, const Pass& pass) const;  ///< [N,in] -> [N,out]
+  void visit(const std::string& prefix, const Visitor& f) override;
+  Var weight, bias;
+};
+
+/// gamma 1, beta 0, running mean 0, running variance 1; names weight, bias, running_mean, running_var.
+class BatchNorm : public Module {
+ public:
+  BatchNorm() = default;
+  BatchNorm(int64_t channels, Init& init, bool affine = true);
+  /// y = act(norm(x) + residual); x [N,..,C]; residual may be undefined.
+  Var forward(const Var& x, const Pass& pass, Activation activation = Activation::none, const Var& residual = {}) const;
+  void visit(const std::string& prefix, const Visitor& f) override;
+  Var weight, bias, running_mean, running_var;
+  double epsilon = 1e-5, momentum = 0.1;
+  bool affine = true;  ///< false: gamma 1 and beta 0 are constants (SimSiam's projector)
+};
+
+}  // namespace plumage

@@ -1,0 +1,41 @@
+// SGD and Adam over named parameters; all of one optimiser are updated by one kernel call. Schedules: nn/schedule.h.
+#pragma once
+#include <memory>
+
+#include "nn/module.h"
+
+namespace plumage {
+
+struct OptimizerOptions {
+  std::string kind = "sgd";   ///< sgd, adam or adamw
+  double lr = 0.03, momentum = 0.9, weight_decay = 1e-4;
+  bool nesterov = false;
+  bool decay_norm = true;     ///< weight decay also on batch norm's and bias parameters (original MoCo)
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+};
+
+class Optimizer {
+ public:
+  /// Throws InputError for an unknown kind or a negative rate.
+  explicit Optimizer(const OptimizerOptions& options);
+  /// Adds a module's learned parameters under "prefix.name". lr_scale multiplies the rate; a constant_lr group does not
+  /// follow the schedule (SimSiam's predictor).
+  void add(const std::string& prefix, Module& module, double lr_scale = 1, bool constant_lr = false);
+  /// Updates every parameter that has a gradient, then clears the gradients. schedule: factor on the rate, >= 0.
+  void step(double schedule = 1);
+  void clear_gradients();
+  double gradient_norm() const;  ///< L2 over all gradients
+  /// Momenta and the step count by name, for checkpoints: "sgd.momentum/NAME", "adam.first/NAME", "step".
+  void visit_state(const std::function<void(const std::string& name, Tensor& value)>& f);
+  const OptimizerOptions& options() const { return options_; }
+  const std::vector<std::pair<std::string, Var>>& named_parameters() const { return parameters_; }
+
+ private:
+  struct Slot { Tensor first, second; double weight_decay, lr_scale; bool constant_lr; };
+  OptimizerOptions options_;
+  std::vector<std::pair<std::string, Var>> parameters_;
+  std::vector<Slot> slots_;
+  Tensor step_count_;  // i64, [1]
+};
+
+}  // namespace plumage
