@@ -14,7 +14,7 @@ class Mlp : public Module {
   void visit(const std::string& prefix, const Visitor& f) override;
 
  private:
-  struct Stage { Linear linear; BatchNorm norm; bool has_norm, relu; };
+  struct Stage { Linear linear; BatchNorm2d norm; bool has_norm, relu; };
   std::vector<Stage> stages_;
 };
 

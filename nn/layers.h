@@ -27,10 +27,10 @@ class Linear : public Module {
 };
 
 /// gamma 1, beta 0, running mean 0, running variance 1; names weight, bias, running_mean, running_var.
-class BatchNorm : public Module {
+class BatchNorm2d : public Module {
  public:
-  BatchNorm() = default;
-  BatchNorm(int64_t channels, Init& init, bool affine = true);
+  BatchNorm2d() = default;
+  BatchNorm2d(int64_t channels, Init& init, bool affine = true);
   /// y = act(norm(x) + residual); x [N,..,C]; residual may be undefined.
   Var forward(const Var& x, const Pass& pass, Activation activation = Activation::none, const Var& residual = {}) const;
   void visit(const std::string& prefix, const Visitor& f) override;

@@ -31,7 +31,7 @@ class ResidualBlock : public Module {
  private:
   bool bottleneck_;
   Conv2d conv1_, conv2_, conv3_, downsample_conv_;
-  BatchNorm bn1_, bn2_, bn3_, downsample_bn_;
+  BatchNorm2d bn1_, bn2_, bn3_, downsample_bn_;
   bool downsample_;
 };
 
@@ -52,7 +52,7 @@ class ResNet : public Module {
   ResNetOptions options_;
   int64_t feature_count_ = 0;
   Conv2d conv1_;
-  BatchNorm bn1_;
+  BatchNorm2d bn1_;
   std::vector<std::vector<ResidualBlock>> stages_;  // layer1 .. layer4
   Linear fc_;
 };
