@@ -1,5 +1,6 @@
 // A decoded picture in memory. Next in the walk: data/decode.h, which makes one from a file.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
