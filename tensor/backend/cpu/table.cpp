@@ -3,11 +3,31 @@
 
 namespace plumage::cpu {
 
+#define OP(name, arguments, keeps) void name arguments;  // only those of fast.def are defined
+#include "tensor/ops.def"
+#undef OP
+
 const Kernels& kernels() {
-  static const Kernels table = ref::kernels();
+  static const Kernels table = [] {
+    Kernels k = ref::kernels();
+#define FAST(op, strategy) k.op = &cpu::op;
+#include "tensor/backend/cpu/fast.def"
+#undef FAST
+    return k;
+  }();
   return table;
 }
 
-std::string_view strategy(Op) { return "ref"; }
+std::string_view strategy(Op op) {
+  switch (op) {
+#define FAST(op, strategy) \
+  case Op::op:             \
+    return strategy;
+#include "tensor/backend/cpu/fast.def"
+#undef FAST
+    default:
+      return "ref";
+  }
+}
 
 }  // namespace plumage::cpu

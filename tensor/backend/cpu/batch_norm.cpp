@@ -1,0 +1,239 @@
+// Batch normalisation with its residual and ReLU: bound by memory, so each pass reads and writes as little as it can.
+// Sums: eight rows in registers, chunks of rows in f32 around a value of their own, the chunks in double, in order.
+#include <vector>
+
+#include "tensor/backend/cpu/parallel.h"
+#include "tensor/backend/cpu/simd.h"
+
+namespace plumage::cpu {
+namespace {
+
+constexpr int kSumSlot = 3, kMaskSlot = 2;
+constexpr int64_t kBlock = 8;  // rows whose sums are kept in registers
+
+// Rows [M, C] in equal groups; each group is cut into the same chunks of rows.
+struct Layout {
+  int64_t rows, channels, groups, vectors;
+  Chunks chunks;
+  Layout(const Shape& x, int64_t groups)
+      : rows(x[-1] ? x.count() / x[-1] : 0), channels(x[-1]), groups(groups), vectors((channels + kLanes - 1) / kLanes),
+        chunks(rows / groups, std::max<int64_t>(kBlock, kGrain / std::max<int64_t>(channels, 1)), 64) {}
+  int64_t padded() const { return vectors * kLanes; }
+
+  /// f(group, chunk, first row, last row), in parallel.
+  template <class F>
+  void for_chunks(Context& context, F&& f) const {
+    parallel_rows(context, groups * chunks.number, chunks.size * channels, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t g = i / chunks.number, c = i % chunks.number, first = g * chunks.count;
+        f(g, c, first + chunks.begin(c), first + chunks.end(c));
+      }
+    });
+  }
+};
+
+template <class F>
+void by_type(DType type, F&& f) {
+  if (type == DType::bf16) f(bf16{});
+  else f(float{});
+}
+
+// shift, sum of (x - shift) and of its square, of rows first..last: three rows of `padded` floats
+template <class T>
+void chunk_moments(const Layout& at, const T* x, int64_t first, int64_t last, float* out) {
+  float *shift = out, *sum = out + at.padded(), *squares = sum + at.padded();
+  std::fill(sum, sum + 2 * at.padded(), 0.f);
+  for (int64_t row = first; row < last; row += kBlock) {
+    int64_t n = std::min(kBlock, last - row);
+    for_vectors(0, at.channels, [&](int64_t c, int64_t lanes) {
+      const T* p = x + row * at.channels + c;
+      if (row == first) {  // the mean of the first rows is near enough to the chunk's
+        V s{};
+        for (int64_t j = 0; j < n; ++j) s += load_n(p + j * at.channels, lanes);
+        store(shift + c, s / float(n));
+      }
+      V k = load(shift + c), u{}, q{};
+      for (int64_t j = 0; j < n; ++j) {
+        V d = load_n(p + j * at.channels, lanes) - k;
+        u += d;
+        q += d * d;
+      }
+      store(sum + c, load(sum + c) + u);
+      store(squares + c, load(squares + c) + q);
+    });
+  }
+}
+
+}  // namespace
+
+void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
+  Layout at(x.shape, mean.shape[0]);
+  int64_t width = 3 * at.padded();
+  auto* sums = static_cast<float*>(context.scratch(at.groups * at.chunks.number * width * 4, kSumSlot));
+  by_type(x.dtype, [&](auto type) {
+    const auto* data = x.as<decltype(type)>();
+    at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
+      chunk_moments(at, data, first, last, sums + (g * at.chunks.number + c) * width);
+    });
+  });
+  // The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979).
+  for (int64_t g = 0; g < at.groups; ++g)
+    for (int64_t c = 0; c < at.channels; ++c) {
+      double count = 0, center = 0, deviation = 0;
+      for (int64_t i = 0; i < at.chunks.number; ++i) {
+        const float* s = sums + (g * at.chunks.number + i) * width + c;
+        double n = double(at.chunks.end(i) - at.chunks.begin(i)), u = s[at.padded()], q = s[2 * at.padded()];
+        double m = s[0] + u / n, delta = m - center, total = count + n;
+        deviation += q - u * u / n + delta * delta * count * n / total;
+        center += delta * n / total;
+        count = total;
+      }
+      mean.as<float>()[g * at.channels + c] = float(center);
+      variance.as<float>()[g * at.channels + c] = float(deviation < 0 ? 0 : deviation / count);
+    }
+}
+
+namespace {
+
+// y = act((x - mean) * scale + beta + residual), one group's rows first..last
+template <bool kStream, class T>
+void apply_rows(const Layout& at, const T* x, const T* residual, T* y, const float* mean, const float* scale,
+                const float* beta, bool relu, int64_t first, int64_t last) {
+  for (int64_t row = first; row < last; ++row)
+    for_vectors(0, at.channels, [&](int64_t c, int64_t lanes) {
+      int64_t i = row * at.channels + c;
+      V v = (load_n(x + i, lanes) - load(mean + c)) * load(scale + c) + load(beta + c);
+      if (residual) v += load_n(residual + i, lanes);
+      if (relu) v = vrelu(v);
+      if constexpr (kStream) stream(y + i, v);
+      else store_n(y + i, v, lanes);
+    });
+  if constexpr (kStream) stream_end();
+}
+
+}  // namespace
+
+void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm) {
+  Layout at(x.shape, norm.mean.shape[0]);
+  int64_t width = 3 * at.padded();  // of each group: mean, scale, beta, padded to whole vectors
+  auto* k = static_cast<float*>(context.scratch(at.groups * width * 4, kSumSlot));
+  for (int64_t g = 0; g < at.groups; ++g)
+    for (int64_t c = 0; c < at.channels; ++c) {
+      float* at_c = k + g * width + c;
+      at_c[0] = norm.mean.as<float>()[g * at.channels + c];
+      at_c[at.padded()] = float(double(norm.gamma.as<float>()[c]) /
+                                std::sqrt(double(norm.variance.as<float>()[g * at.channels + c]) + norm.epsilon));
+      at_c[2 * at.padded()] = norm.beta.as<float>()[c];
+    }
+  bool relu = norm.activation == Activation::relu;
+  by_type(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    bool streamed = streams(y.as<T>(), y.count(), at.channels);
+    at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
+      const float* kg = k + g * width;
+      auto rows = streamed ? apply_rows<true, T> : apply_rows<false, T>;
+      rows(at, x.as<T>(), residual.as<T>(), y.as<T>(), kg, kg + at.padded(), kg + 2 * at.padded(), relu, first, last);
+    });
+  });
+}
+
+namespace {
+
+// Sums of d and of d * (x - mean) over rows first..last, d = dy where relu let y pass; leaves the mask for later.
+template <class T>
+void chunk_gradients(const Layout& at, const T* x, const T* y, const T* dy, const float* mean, uint16_t* mask, int64_t first,
+                     int64_t last, float* out) {
+  float *sum = out, *product = out + at.padded();
+  std::fill(sum, sum + 2 * at.padded(), 0.f);
+  for (int64_t row = first; row < last; row += kBlock) {
+    int64_t n = std::min(kBlock, last - row);
+    for_vectors(0, at.channels, [&](int64_t c, int64_t lanes) {
+      V center = load_n(mean + c, lanes), u{}, q{};
+      for (int64_t j = row; j < row + n; ++j) {
+        int64_t i = j * at.channels + c;
+        V d = load_n(dy + i, lanes);
+        if (mask) {
+          VI stopped = load_n(y + i, lanes) <= 0.f;  // false for NaN, which passes
+          mask[j * at.vectors + c / kLanes] = mask_bits(stopped);
+          d = select(stopped, V{}, d);
+        }
+        u += d;
+        q += d * (load_n(x + i, lanes) - center);
+      }
+      store(sum + c, load(sum + c) + u);
+      store(product + c, load(product + c) + q);
+    });
+  }
+}
+
+// dx = of_d * d + of_x * (x - mean) + constant, one group's rows first..last
+template <bool kStream, class T>
+void gradient_rows(const Layout& at, const T* x, const T* dy, const uint16_t* mask, T* dx, T* dresidual, const float* mean,
+                   const float* of_d, const float* of_x, const float* constant, int64_t first, int64_t last) {
+  for (int64_t row = first; row < last; ++row)
+    for_vectors(0, at.channels, [&](int64_t c, int64_t lanes) {
+      int64_t i = row * at.channels + c;
+      V d = load_n(dy + i, lanes);
+      if (mask) d = select(lanes_of(mask[row * at.vectors + c / kLanes]), V{}, d);
+      V v = d * load(of_d + c) + ((load_n(x + i, lanes) - load(mean + c)) * load(of_x + c) + load(constant + c));
+      if constexpr (kStream) {
+        stream(dx + i, v);
+        if (dresidual) stream(dresidual + i, d);
+      } else {
+        store_n(dx + i, v, lanes);
+        if (dresidual) store_n(dresidual + i, d, lanes);
+      }
+    });
+  if constexpr (kStream) stream_end();
+}
+
+}  // namespace
+
+void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta, BatchNorm norm) {
+  Layout at(x.shape, norm.mean.shape[0]);
+  const int64_t padded = at.padded(), number = at.chunks.number, channels = at.channels;
+  auto* sums = static_cast<float*>(context.scratch((at.groups * (number * 2 + 4) * padded) * 4, kSumSlot));
+  float* k = sums + at.groups * number * 2 * padded;  // of each group: mean, of_d, of_x, constant
+  uint16_t* mask = nullptr;
+  if (norm.activation == Activation::relu)
+    mask = static_cast<uint16_t*>(context.scratch(at.rows * at.vectors * 2, kMaskSlot));
+  std::vector<double> all_d(size_t(channels), 0.0), all_dx(size_t(channels), 0.0);
+  by_type(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
+      chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), norm.mean.as<float>() + g * channels, mask, first, last,
+                      sums + (g * number + c) * 2 * padded);
+    });
+    for (int64_t g = 0; g < at.groups; ++g)
+      for (int64_t c = 0; c < channels; ++c) {
+        double d = 0, dxc = 0, rows = double(at.chunks.count);
+        for (int64_t i = 0; i < number; ++i) {
+          d += sums[(g * number + i) * 2 * padded + c];
+          dxc += sums[(g * number + i) * 2 * padded + padded + c];
+        }
+        double inverse_std = 1 / std::sqrt(double(norm.variance.as<float>()[g * channels + c]) + norm.epsilon);
+        double scale = norm.gamma.as<float>()[c] * inverse_std;
+        bool batch = norm.batch_statistics;
+        float* kc = k + g * 4 * padded + c;
+        kc[0] = norm.mean.as<float>()[g * channels + c];
+        kc[padded] = float(scale);
+        kc[2 * padded] = batch ? float(-scale * inverse_std * inverse_std * dxc / rows) : 0.f;
+        kc[3 * padded] = batch ? float(-scale * d / rows) : 0.f;
+        all_d[size_t(c)] += d;
+        all_dx[size_t(c)] += dxc * inverse_std;
+      }
+    bool streamed = streams(dx.as<T>(), dx.count(), channels) && (!dresidual || streams(dresidual.as<T>(), dx.count(), channels));
+    auto rows = streamed ? gradient_rows<true, T> : gradient_rows<false, T>;
+    at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
+      const float* kg = k + g * 4 * padded;
+      rows(at, x.as<T>(), dy.as<T>(), mask, dx.as<T>(), dresidual.as<T>(), kg, kg + padded, kg + 2 * padded, kg + 3 * padded,
+           first, last);
+    });
+  });
+  for (int64_t c = 0; c < channels; ++c) {
+    if (dgamma) dgamma.as<float>()[c] = float(all_dx[size_t(c)]);
+    if (dbeta) dbeta.as<float>()[c] = float(all_d[size_t(c)]);
+  }
+}
+
+}  // namespace plumage::cpu

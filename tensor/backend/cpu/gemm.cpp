@@ -1,0 +1,120 @@
+// Goto's matrix product: panels of b (kDepth x kWide) and of a (kTall x kDepth) are packed into the order in which
+// the inner kernel reads them; the kernel keeps kRows x kColumns sums in registers. bf16 becomes f32 in the packing.
+#include "tensor/backend/cpu/gemm.h"
+
+#include "tensor/backend/cpu/simd.h"
+
+namespace plumage::cpu {
+namespace {
+
+constexpr int64_t kRows = kVectorBytes == 64 ? 12 : 6;  // with two vectors a row: 24 of 32, or 12 of 16 registers
+constexpr int64_t kColumns = 2 * kLanes;
+constexpr int64_t kDepth = 256, kTall = 20 * kRows, kWide = 64 * kColumns;
+
+int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// to[panel][l][i], panels of `unit` rows i, zeros beyond the last row.
+template <class T>
+void pack(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to) {
+  for (int64_t first = 0; first < rows; first += unit, to += unit * depth) {
+    int64_t n = std::min(unit, rows - first);
+    const T* p = from + first * row;
+    if (n < unit) std::memset(to, 0, size_t(unit * depth) * sizeof(float));
+    if (row == 1) {
+      for (int64_t l = 0; l < depth; ++l)
+        for_vectors(0, n, [&](int64_t i, int64_t count) { store_n(to + l * unit + i, load_n(p + l * step + i, count), count); });
+    } else {
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t l = 0; l < depth; ++l) to[l * unit + i] = float(p[i * row + l * step]);
+    }
+  }
+}
+
+// sums[kRows][kColumns] = panel of a times panel of b
+PLUMAGE_INLINE void multiply_panels(int64_t depth, const float* a, const float* b, V (&sums)[kRows][2]) {
+  for (int64_t l = 0; l < depth; ++l, a += kRows, b += kColumns) {
+    V b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 12
+    for (int i = 0; i < kRows; ++i) {
+      V x = splat(a[i]);
+      sums[i][0] += x * b0;
+      sums[i][1] += x * b1;
+    }
+  }
+}
+
+void kernel(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+  V sums[kRows][2] = {};
+  multiply_panels(depth, a, b, sums);
+  if (m == kRows && n == kColumns) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kRows; ++i) {
+      float* row = c + i * ldc;
+      store(row, add ? sums[i][0] + load(row) : sums[i][0]);
+      store(row + kLanes, add ? sums[i][1] + load(row + kLanes) : sums[i][1]);
+    }
+    return;
+  }
+  float tile[kRows * kColumns];
+#pragma GCC unroll 12
+  for (int i = 0; i < kRows; ++i) {
+    store(tile + i * kColumns, sums[i][0]);
+    store(tile + i * kColumns + kLanes, sums[i][1]);
+  }
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kColumns + j] + (add ? c[i * ldc + j] : 0.f);
+}
+
+}  // namespace
+
+int64_t gemm_buffer_size() { return kTall * kDepth + kWide * kDepth; }
+
+template <class T>
+void gemm_serial(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, float* c, int64_t ldc, bool add, float* buffer) {
+  float *packed_a = buffer, *packed_b = buffer + kTall * kDepth;
+  if (k == 0 && !add)
+    for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, 0.f);
+  for (int64_t j0 = 0; j0 < n; j0 += kWide) {
+    int64_t wide = std::min(kWide, n - j0);
+    for (int64_t l0 = 0; l0 < k; l0 += kDepth) {
+      int64_t depth = std::min(kDepth, k - l0);
+      bool onto = add || l0 > 0;
+      pack(wide, depth, b.data + l0 * b.row + j0 * b.column, b.column, b.row, kColumns, packed_b);
+      for (int64_t i0 = 0; i0 < m; i0 += kTall) {
+        int64_t tall = std::min(kTall, m - i0);
+        pack(tall, depth, a.data + i0 * a.row + l0 * a.column, a.row, a.column, kRows, packed_a);
+        for (int64_t j = 0; j < wide; j += kColumns)
+          for (int64_t i = 0; i < tall; i += kRows)
+            kernel(depth, packed_a + i * depth, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
+                   std::min(kRows, tall - i), std::min(kColumns, wide - j), onto);
+      }
+    }
+  }
+}
+
+template <class T>
+void gemm(Context& context, int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, float* c, int64_t ldc, bool add) {
+  int64_t one = round_up(gemm_buffer_size(), 16);
+  auto* buffers = static_cast<float*>(context.scratch(context.threads() * one * int64_t(sizeof(float)), 0));
+  // The longer side of c is cut; each part is worth a region only above some 2^20 multiply-adds.
+  bool by_columns = n >= m;
+  int64_t unit = by_columns ? kColumns : kRows, long_side = by_columns ? n : m;
+  int64_t grain = std::max(unit, (int64_t{1} << 18) / std::max<int64_t>(1, std::min(m, n) * k));
+  parallel(
+      context, long_side, grain,
+      [&](int64_t begin, int64_t end) {
+        float* buffer = buffers + omp_get_thread_num() * one;
+        if (by_columns)
+          gemm_serial(m, end - begin, k, a, {b.data + begin * b.column, b.row, b.column}, c + begin, ldc, add, buffer);
+        else
+          gemm_serial(end - begin, n, k, {a.data + begin * a.row, a.row, a.column}, b, c + begin * ldc, ldc, add, buffer);
+      },
+      unit);
+}
+
+template void gemm_serial(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t, bool, float*);
+template void gemm_serial(int64_t, int64_t, int64_t, Matrix<bf16>, Matrix<bf16>, float*, int64_t, bool, float*);
+template void gemm(Context&, int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t, bool);
+template void gemm(Context&, int64_t, int64_t, int64_t, Matrix<bf16>, Matrix<bf16>, float*, int64_t, bool);
+
+}  // namespace plumage::cpu

@@ -1,0 +1,146 @@
+// Convolution by oneDNN: our images are its nhwc, our filters [K,R,S,C] its ohwi, reordered into the blocked order
+// that its kernels want (a small copy beside the arithmetic). Next: tensor/backend/cpu/conv.cpp, which serves without
+// oneDNN and where it has no fast kernel.
+#ifdef PLUMAGE_HAS_ONEDNN
+#include "tensor/backend/cpu/conv.h"
+#include "tensor/backend/cpu/onednn.h"
+
+namespace plumage::cpu {
+namespace {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+enum Direction { kForward = 1, kGradientOfData = 2, kGradientOfFilters = 3 };
+
+struct Shapes {
+  memory::desc x, w, y, our_w, our_dw;
+  memory::dims strides, pads;
+};
+
+Shapes describe(const Shape& x, const Shape& w, const Shape& y, DType type, DType w_type, Window window) {
+  auto t = onednn_type(type);
+  memory::dims x_dims{x[0], x[3], x[1], x[2]}, w_dims{w[0], w[3], w[1], w[2]}, y_dims{y[0], y[3], y[1], y[2]};
+  // The type of the filters' gradient may be f32 beside bf16 images.
+  return {{x_dims, t, Tag::nhwc}, {w_dims, onednn_type(w_type), Tag::any}, {y_dims, t, Tag::nhwc},
+          {w_dims, onednn_type(w_type), Tag::ohwi}, {}, {window.stride, window.stride}, {window.pad, window.pad}};
+}
+
+// oneDNN wants the padding that is really used at the right and bottom; rows that no window reaches make it negative.
+memory::dims right_pads(const Shape& x, const Shape& w, const Shape& y, Window window) {
+  auto pad = [&](int64_t in, int64_t kernel, int64_t out) { return (out - 1) * window.stride + kernel - in - window.pad; };
+  return {pad(x[1], w[1], y[1]), pad(x[2], w[2], y[2])};
+}
+
+template <class Descriptor>
+void finish(OneDnn& dnn, Planned& plan, const Descriptor& d, bool gradient_of_filters) {
+  plan.usable = std::string_view(d.impl_info_str()).find("ref") == std::string_view::npos;
+  plan.scratchpad = d.scratchpad_desc();
+  if (plan.weights == plan.our_weights) return;
+  plan.reorder = gradient_of_filters
+                     ? dnnl::reorder(dnnl::reorder::primitive_desc(dnn.engine, plan.weights, dnn.engine, plan.our_weights))
+                     : dnnl::reorder(dnnl::reorder::primitive_desc(dnn.engine, plan.our_weights, dnn.engine, plan.weights));
+}
+
+Planned plan_for(OneDnn& dnn, Direction direction, const Shapes& s, const memory::dims& right) {
+  auto direct = dnnl::algorithm::convolution_direct;
+  auto attributes = own_scratchpad();
+  Planned plan;
+  plan.our_weights = s.our_w;
+  dnnl::convolution_forward::primitive_desc forward(
+      {dnnl::prop_kind::forward_training, direct, s.x, s.w, s.y, s.strides, s.pads, right}, attributes, dnn.engine);
+  if (direction == kForward) {
+    plan.weights = forward.weights_desc();
+    finish(dnn, plan, forward, false);
+    plan.primitive = dnnl::convolution_forward(forward);
+  } else if (direction == kGradientOfData) {
+    dnnl::convolution_backward_data::primitive_desc d({direct, s.x, s.w, s.y, s.strides, s.pads, right}, attributes,
+                                                      dnn.engine, forward);
+    plan.weights = d.weights_desc();
+    finish(dnn, plan, d, false);
+    plan.primitive = dnnl::convolution_backward_data(d);
+  } else {
+    dnnl::convolution_backward_weights::primitive_desc d({direct, s.x, s.w, s.y, s.strides, s.pads, right}, attributes,
+                                                         dnn.engine, forward);
+    plan.weights = d.diff_weights_desc();
+    finish(dnn, plan, d, true);
+    plan.primitive = dnnl::convolution_backward_weights(d);
+  }
+  plan.source = s.x;
+  plan.result = s.y;
+  return plan;
+}
+
+Planned& find(Context& context, OneDnn& dnn, Direction direction, const Shape& x, const Shape& w, const Shape& y, DType type,
+              DType w_type, Window window) {
+  PrimitiveKey key{direction, int64_t(type), int64_t(w_type), context.threads(), x[0], x[1], x[2], x[3], w[0], w[1], w[2],
+                   window.stride, window.pad};
+  auto found = dnn.planned.find(key);
+  if (found != dnn.planned.end()) return found->second;
+  Planned plan;
+  try {
+    plan = plan_for(dnn, direction, describe(x, w, y, type, w_type, window), right_pads(x, w, y, window));
+  } catch (const dnnl::error&) {
+    plan.usable = false;  // a case that oneDNN refuses
+  }
+  return dnn.planned.emplace(key, std::move(plan)).first->second;
+}
+
+bool empty(const Shape& x, const Shape& w, const Shape& y) { return !x.count() || !w.count() || !y.count(); }
+
+}  // namespace
+
+void conv2d(Context& context, In x, In w, Out y, Window window) {
+  flush_denormals();
+  if (empty(x.shape, w.shape, y.shape)) return im2col::conv2d(context, x, w, y, window);
+  OneDnn& dnn = OneDnn::of(context);
+  Planned& plan = find(context, dnn, kForward, x.shape, w.shape, y.shape, x.dtype, w.dtype, window);
+  if (!plan.usable) return im2col::conv2d(context, x, w, y, window);
+  memory weights = dnn.memory(plan.our_weights, w.data);
+  if (plan.reorder) {
+    memory reordered = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
+    plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, reordered}});
+    weights = reordered;
+  }
+  plan.primitive.execute(
+      dnn.stream, {{DNNL_ARG_SRC, dnn.memory(plan.source, x.data)}, {DNNL_ARG_WEIGHTS, weights},
+                   {DNNL_ARG_DST, dnn.memory(plan.result, y.data)},
+                   {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+}
+
+void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
+  flush_denormals();
+  if (empty(dx.shape, w.shape, dy.shape)) return im2col::conv2d_dx(context, dy, w, dx, window);
+  OneDnn& dnn = OneDnn::of(context);
+  Planned& plan = find(context, dnn, kGradientOfData, dx.shape, w.shape, dy.shape, dy.dtype, w.dtype, window);
+  if (!plan.usable) return im2col::conv2d_dx(context, dy, w, dx, window);
+  memory weights = dnn.memory(plan.our_weights, w.data);
+  if (plan.reorder) {
+    memory reordered = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
+    plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, reordered}});
+    weights = reordered;
+  }
+  plan.primitive.execute(
+      dnn.stream, {{DNNL_ARG_DIFF_DST, dnn.memory(plan.result, dy.data)}, {DNNL_ARG_WEIGHTS, weights},
+                   {DNNL_ARG_DIFF_SRC, dnn.memory(plan.source, dx.data)},
+                   {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+}
+
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
+  flush_denormals();
+  if (empty(x.shape, dw.shape, dy.shape)) return im2col::conv2d_dw(context, x, dy, dw, window);
+  OneDnn& dnn = OneDnn::of(context);
+  Planned& plan = find(context, dnn, kGradientOfFilters, x.shape, dw.shape, dy.shape, x.dtype, dw.dtype, window);
+  if (!plan.usable) return im2col::conv2d_dw(context, x, dy, dw, window);
+  memory ours = dnn.memory(plan.our_weights, dw.data), weights = ours;
+  if (plan.reorder)
+    weights = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
+  plan.primitive.execute(
+      dnn.stream, {{DNNL_ARG_SRC, dnn.memory(plan.source, x.data)}, {DNNL_ARG_DIFF_DST, dnn.memory(plan.result, dy.data)},
+                   {DNNL_ARG_DIFF_WEIGHTS, weights},
+                   {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+  if (plan.reorder) plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, ours}});
+}
+
+}  // namespace plumage::cpu
+#endif  // PLUMAGE_HAS_ONEDNN
