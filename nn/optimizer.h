@@ -21,6 +21,8 @@ class Optimizer {
   /// Adds a module's learned parameters under "prefix.name". lr_scale multiplies the rate; a constant_lr group does not
   /// follow the schedule (SimSiam's predictor).
   void add(const std::string& prefix, Module& module, double lr_scale = 1, bool constant_lr = false);
+  /// Adds only a module's batch-norm weights and biases (the rest is shared with a module already added).
+  void add_norms(const std::string& prefix, Module& module);
   /// Updates every parameter that has a gradient, then clears the gradients. schedule: factor on the rate, >= 0.
   void step(double schedule = 1);
   void clear_gradients();

@@ -1,0 +1,29 @@
+#include "ssl/queue.h"
+
+#include "ssl/ring.h"
+#include "tensor/ops.h"
+
+namespace plumage {
+
+KeyQueue::KeyQueue(int64_t size, int64_t dim, uint64_t seed, DType dtype) {
+  if (size < 1) throw InputError(message("moco.queue=", size, ": wanted at least 1"));
+  Tensor random = ops::normal({size, dim}, {seed, Purpose::queue}, 0, 1, dtype);
+  keys_ = Var(ops::l2_normalize(random).first);
+  pointer_ = Var(Tensor::zeros({1}, DType::i64));
+}
+
+void KeyQueue::enqueue(const Tensor& rows) {
+  int64_t& pointer = *pointer_.value().data<int64_t>();
+  pointer = write_ring(keys_.value(), rows, pointer);
+}
+
+void KeyQueue::visit(const std::string& prefix, const Visitor& f) {
+  f(join_name(prefix, "keys"), keys_, Role::buffer);
+  f(join_name(prefix, "pointer"), pointer_, Role::buffer);
+}
+
+int64_t queue_size(int64_t wanted, int64_t images, int64_t batch) {
+  return std::max(batch, std::min(wanted, (images - batch) / batch * batch));
+}
+
+}  // namespace plumage

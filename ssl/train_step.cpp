@@ -1,0 +1,40 @@
+#include "ssl/train_step.h"
+
+#include <cmath>
+
+#include "autograd/tape.h"
+
+namespace plumage {
+
+StepResult train_step(Method& method, const Views& views, Step& step, Optimizers& optimizers, double schedule,
+                      const BeforeUpdate& before_update) {
+  StepResult result;
+  auto differentiate = [&](const std::vector<Term>& terms) {
+    Var total;
+    for (const Term& term : terms) {
+      double value = term.loss.item();
+      if (!std::isfinite(value))
+        throw MachineError(message("step ", views.step, ": the loss term ", term.name, " is ", value,
+                                   "; try a smaller optim.lr"));
+      step.terms[term.name] = value;
+      result.loss += term.weight * value;
+      if (term.weight == 0) continue;
+      Var weighed = scale(term.loss, term.weight);
+      total = total.defined() ? add(total, weighed) : weighed;
+    }
+    if (total.defined()) backward(total);
+  };
+  optimizers.encoder.clear_gradients();
+  optimizers.decoder.clear_gradients();
+  method.forward(views, step, differentiate);
+  result.gradient_norm = optimizers.encoder.gradient_norm();
+  if (!std::isfinite(result.gradient_norm) || !std::isfinite(optimizers.decoder.gradient_norm()))
+    throw MachineError(message("step ", views.step, ": a gradient is not finite; try a smaller optim.lr"));
+  if (before_update) before_update(step);
+  optimizers.encoder.step(schedule);
+  optimizers.decoder.step(schedule);
+  method.after_step(step);
+  return result;
+}
+
+}  // namespace plumage
