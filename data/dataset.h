@@ -18,9 +18,9 @@ struct Region {
 
 struct Sample {
   std::filesystem::path path;
-  int64_t label = -1;      ///< index into Dataset::class_names; -1: not known
+  int64_t label = -1;         ///< index into Dataset::class_names; -1: not known
   std::optional<Region> box;  ///< what to cut out after decoding
-  std::string group;       ///< pictures of one thing, such as GTSRB's frames of one sign; may be empty
+  std::string group;          ///< pictures of one thing, such as GTSRB's frames of one sign; may be empty
 };
 
 struct Dataset {

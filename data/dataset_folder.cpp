@@ -1,0 +1,99 @@
+// A folder of pictures: train/ and test/ with a folder for each class, or class folders alone, or just
+// pictures.
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "data/dataset_readers.h"
+#include "data/decode.h"
+#include "tensor/errors.h"
+
+namespace plumage::readers {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool hidden(const fs::path& path) { return path.filename().string().starts_with("."); }
+
+std::vector<fs::path> sorted_entries(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (!hidden(entry.path())) entries.push_back(entry.path());
+  }
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+// Pictures below a folder, at any depth.
+void collect_pictures(const fs::path& folder, int64_t label, std::vector<Sample>& samples) {
+  for (const fs::path& entry : sorted_entries(folder)) {
+    if (fs::is_directory(entry)) {
+      if (!fs::is_symlink(entry)) collect_pictures(entry, label, samples);  // a link may lead back up
+    } else if (has_image_ending(entry)) {
+      samples.push_back({entry, label, {}, ""});
+    }
+  }
+}
+
+std::vector<std::string> class_folders(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const fs::path& entry : sorted_entries(folder)) {
+    if (fs::is_directory(entry)) names.push_back(entry.filename().string());
+  }
+  return names;
+}
+
+// Samples of one split's folder; classes are numbered by their place in `names`.
+void read_split(const fs::path& folder, const std::vector<std::string>& names, std::vector<Sample>& samples) {
+  if (names.empty()) {
+    for (const fs::path& entry : sorted_entries(folder)) {
+      if (has_image_ending(entry)) samples.push_back({entry, -1, {}, ""});
+    }
+    return;
+  }
+  for (size_t label = 0; label < names.size(); ++label) {
+    fs::path class_folder = folder / names[label];
+    if (fs::is_directory(class_folder)) collect_pictures(class_folder, int64_t(label), samples);
+  }
+}
+
+// The split's own folder under one of its usual names, or an empty path.
+fs::path first_folder(const fs::path& root, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (fs::is_directory(root / name)) return root / name;
+  }
+  return {};
+}
+
+}  // namespace
+
+Dataset read_folder(const fs::path& root, const std::string& split) {
+  fs::path train = first_folder(root, {"train"});
+  fs::path test = first_folder(root, {"test", "val", "valid", "validation"});
+  if (train.empty() && test.empty()) train = root;
+  std::vector<fs::path> folders;
+  if (wants(split, "train") && !train.empty()) folders.push_back(train);
+  if (wants(split, "test") && !test.empty()) folders.push_back(test);
+  if (folders.empty()) {
+    throw InputError(message(root.string(), ": split `", split, "` asked for, but there is no folder `",
+                             split, "` in it"));
+  }
+  // Both splits name the classes, so that a label means the same in each.
+  Dataset dataset;
+  for (const fs::path& folder : {train, test}) {
+    if (folder.empty()) continue;
+    std::vector<std::string> names = class_folders(folder);
+    dataset.class_names.insert(dataset.class_names.end(), names.begin(), names.end());
+  }
+  std::sort(dataset.class_names.begin(), dataset.class_names.end());
+  dataset.class_names.erase(std::unique(dataset.class_names.begin(), dataset.class_names.end()),
+                            dataset.class_names.end());
+  for (const fs::path& folder : folders) read_split(folder, dataset.class_names, dataset.samples);
+  if (dataset.samples.empty()) {
+    throw InputError(folders[0].string() +
+                     ": no pictures in it (JPEG, PNG, BMP, PPM), nor in folders of classes");
+  }
+  return dataset;
+}
+
+}  // namespace plumage::readers
