@@ -12,16 +12,17 @@
 namespace plumage {
 
 struct CacheOptions {
-  int64_t short_side = 0;  ///< pixels; larger pictures are reduced (antialiased) until their short side is
-                           ///< this; 0: as they are
-  int64_t memory_limit =
-      int64_t(4) << 30;  ///< bytes of pixels kept in memory before a mapped file takes them all
-  std::filesystem::path
-      folder;  ///< of that file, which has no name and leaves nothing behind; empty: the system's
+  /// Pixels; larger pictures are reduced (antialiased) until their short side is this. 0: as they are.
+  int64_t short_side = 0;
+  /// Bytes of pixels kept in memory before a mapped file takes them all.
+  int64_t memory_limit = int64_t(4) << 30;
+  /// Where that file lies. It has no name and leaves nothing behind. Empty: the system's folder for such
+  /// files.
+  std::filesystem::path folder;
   bool allow_corrupt = false;  ///< go on although more than 1 % of the pictures cannot be read
   int threads = 0;             ///< that decode; 0: one a core
-  std::function<void(int64_t done, int64_t total)>
-      progress;  ///< called now and then from the calling thread; may be empty
+  /// Called now and then from the calling thread; may be empty.
+  std::function<void(int64_t done, int64_t total)> progress;
 };
 
 /// Decoded pictures of a data set, without those that cannot be read: positions count what is left, in the
@@ -48,10 +49,8 @@ class ImageCache {
   bool mapped() const { return mapping_ != nullptr; }
 
  private:
-  void decode_all(const Dataset& dataset, const CacheOptions& options);
-  void spill(const CacheOptions& options);
-
-  struct Mapping;
+  struct Decoding;  // what the decoding threads share
+  struct Mapping;   // the file, mapped
   Dataset dataset_;
   std::vector<Image> images_;     // without pixels where these lie in the mapping
   std::vector<int64_t> offsets_;  // into the mapping
@@ -59,5 +58,8 @@ class ImageCache {
   std::vector<std::string> corrupt_;
   int64_t bytes_ = 0;
 };
+
+/// `wanted` if it is more than 0, else PLUMAGE_THREADS, else one a core.
+int worker_threads(int wanted);
 
 }  // namespace plumage

@@ -15,13 +15,15 @@ namespace {
 struct Layout {
   const char* kind;
   Dataset (*read)(const std::filesystem::path& root, const std::string& split);
+  bool crop = false;  // to its boxes, unless told
 };
 
 Dataset read_list_layout(const std::filesystem::path& file, const std::string&) { return read_list(file); }
 
 constexpr Layout kLayouts[] = {
-    {"folder", readers::read_folder}, {"synthetic", readers::read_folder}, {"gtsrb", readers::read_gtsrb},
-    {"cub", readers::read_cub},       {"isic", readers::read_isic},        {"list", read_list_layout},
+    {"folder", readers::read_folder},     {"synthetic", readers::read_folder},
+    {"gtsrb", readers::read_gtsrb, true}, {"cub", readers::read_cub},
+    {"isic", readers::read_isic},         {"list", read_list_layout},
 };
 
 std::string joined_kinds() {
@@ -124,7 +126,7 @@ Dataset open_dataset(const std::string& kind, const std::filesystem::path& root,
   dataset.root = root;
   check_samples(dataset, split);
   if (options.classes) keep_classes(dataset, *options.classes);
-  if (!options.crop) {
+  if (!options.crop.value_or(layout->crop)) {
     for (Sample& sample : dataset.samples) sample.box.reset();
   }
   return dataset;

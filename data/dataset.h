@@ -45,8 +45,10 @@ struct ClassRange {
 ClassRange parse_class_range(const std::string& text);
 
 struct DatasetOptions {
-  std::optional<ClassRange> classes;  ///< keep these, renumbered from 0 under their own names
-  bool crop = true;  ///< cut to the boxes that the data set states (GTSRB's region, CUB's bird)
+  /// Keep these, renumbered from 0 under their own names.
+  std::optional<ClassRange> classes;
+  /// Cut to the boxes that the data set states; not said: as is usual, GTSRB's region yes, CUB's bird no.
+  std::optional<bool> crop;
 };
 
 /// Reads the list of `kind` under `root`: "folder", "synthetic" (what `plumage synth` writes), "gtsrb",

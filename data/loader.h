@@ -7,24 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "data/augment.h"
 #include "data/cache.h"
 #include "tensor/tensor.h"
 
 namespace plumage {
 
-/// Names the draw that a random view is a pure function of.
-struct ViewKey {
-  uint64_t seed = 0;
-  int64_t epoch = 0;
-  int64_t image = 0;  ///< position in the cache
-  int64_t view = 0;   ///< position in the plan: two augmented views of an image differ in this
-};
-
 /// One view that a batch has of each of its pictures, such as `plain` or `augmented 1`.
 struct View {
   std::string name;
   int64_t height = 0, width = 0;
-  /// Writes height * width * 3 normalised floats (HWC). Called from several threads at once.
+  /// Writes height * width * 3 normalised floats (HWC). Called from several threads at once. The key's index
+  /// is the picture's position in the cache, its view this view's position in the plan.
   std::function<void(const Image& image, const ViewKey& key, float* out)> make;
 };
 

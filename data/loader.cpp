@@ -1,0 +1,257 @@
+// The worker threads behind the loader. Each takes one picture of one batch at a time; what it writes depends
+// on that picture's key alone, so who does the work and when cannot be seen in the batch.
+#include "data/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <thread>
+
+#include "tensor/errors.h"
+#include "tensor/philox.h"
+
+namespace plumage {
+namespace {
+
+constexpr int64_t kMaxQueue = 1024;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A batch on its way.
+struct Pending {
+  Batch batch;
+  int64_t size = 0, taken = 0, done = 0;  // pictures
+  int64_t failed_slot = 0;
+  std::exception_ptr failure;  // of the first picture that failed, whoever failed first
+
+  void fail(int64_t slot, std::exception_ptr error) {
+    if (!failure || slot < failed_slot) {
+      failure = error;
+      failed_slot = slot;
+    }
+  }
+};
+
+}  // namespace
+
+struct Loader::Workers {
+  Workers(const ImageCache& cache, std::vector<View> plan, const LoaderOptions& options, Position start);
+  ~Workers();
+
+  void check() const;
+  void normalise(Position& position) const;
+  bool exhausted(const Position& position) const { return options.evaluation && position.epoch > 0; }
+  void run();
+  Pending* pending_with_work();
+  Pending& begin_batch();
+  void make_views(const Pending& pending, int64_t slot, Image& scratch);
+
+  const ImageCache& cache;
+  const std::vector<View> plan;
+  const LoaderOptions options;
+  int64_t steps = 0;
+
+  std::mutex mutex;
+  std::condition_variable work, ready;  // for the workers; for the consumer
+  std::deque<std::unique_ptr<Pending>> queue;
+  Position begin, next;  // of the batch to be begun; of the batch to be handed out
+  std::vector<int64_t> order;
+  int64_t order_epoch = -1;
+  bool stop = false;
+
+  double waited = 0;
+  Clock::time_point measured_from;
+  bool measuring = false;
+  std::vector<std::thread> threads;
+};
+
+void Loader::Workers::check() const {
+  if (options.batch < 1) throw InputError(message("batch of ", options.batch, ": wanted at least 1"));
+  if (options.queue > kMaxQueue) {
+    throw InputError(message("loader: ", options.queue, " batches ahead, at most ", kMaxQueue));
+  }
+  if (!options.evaluation && options.batch > cache.size()) {
+    throw InputError(message("batch of ", options.batch, " is larger than the data: ", cache.size(),
+                             " pictures in ", cache.dataset().name, "; use a smaller batch"));
+  }
+  if (begin.epoch < 0 || begin.step < 0 || begin.step > steps) {
+    throw InputError(
+        message("loader: cannot start at epoch ", begin.epoch, ", step ", begin.step, " of ", steps));
+  }
+  for (const View& view : plan) {
+    if (view.height < 1 || view.width < 1 || !view.make) {
+      throw InputError(message("view `", view.name, "` of ", view.height, " x ", view.width, " pixels"));
+    }
+  }
+}
+
+Loader::Workers::Workers(const ImageCache& cache, std::vector<View> plan, const LoaderOptions& options,
+                         Position start)
+    : cache(cache), plan(std::move(plan)), options(options), begin(start) {
+  int64_t batch = std::max<int64_t>(options.batch, 1);
+  steps = options.evaluation ? (cache.size() - 1) / batch + 1 : cache.size() / batch;
+  check();
+  normalise(begin);
+  next = begin;
+  for (int t = 0; t < worker_threads(options.threads); ++t) threads.emplace_back([this] { run(); });
+}
+
+Loader::Workers::~Workers() {
+  {
+    std::lock_guard lock(mutex);
+    stop = true;
+  }
+  work.notify_all();
+  for (std::thread& thread : threads) thread.join();
+}
+
+void Loader::Workers::normalise(Position& position) const {
+  if (position.step >= steps) position = {position.epoch + 1, 0};
+}
+
+// Under the lock: the earliest batch with a picture that nobody has taken, or nullptr if there is no room for
+// one.
+Pending* Loader::Workers::pending_with_work() {
+  for (auto& pending : queue) {
+    if (pending->taken < pending->size) return pending.get();
+  }
+  bool room = int64_t(queue.size()) < std::max<int64_t>(options.queue, 1);
+  return room && !exhausted(begin) ? &begin_batch() : nullptr;
+}
+
+Pending& Loader::Workers::begin_batch() {
+  if (order_epoch != begin.epoch) {
+    if (options.shuffle && !options.evaluation) {
+      order = epoch_order(cache.size(), options.seed, begin.epoch);
+    } else {
+      order.resize(size_t(cache.size()));
+      std::iota(order.begin(), order.end(), 0);
+    }
+    order_epoch = begin.epoch;
+  }
+  queue.push_back(std::make_unique<Pending>());
+  Pending& pending = *queue.back();
+  Batch& batch = pending.batch;
+  batch.position = begin;
+  int64_t first = begin.step * options.batch;
+  pending.size = std::min(options.batch, cache.size() - first);
+  normalise(begin = {begin.epoch, begin.step + 1});
+  try {
+    batch.index = Tensor::empty({pending.size}, DType::i64);
+    batch.labels = Tensor::empty({pending.size}, DType::i64);
+    for (int64_t slot = 0; slot < pending.size; ++slot) {
+      int64_t i = order[size_t(first + slot)];
+      batch.index.data<int64_t>()[slot] = i;
+      batch.labels.data<int64_t>()[slot] = cache.dataset().samples[size_t(i)].label;
+    }
+    for (const View& view : plan)
+      batch.views.push_back(Tensor::empty({pending.size, view.height, view.width, 3}));
+  } catch (...) {
+    pending.fail(0, std::current_exception());
+    pending.taken = pending.done = pending.size;
+    ready.notify_all();
+  }
+  return pending;
+}
+
+void Loader::Workers::make_views(const Pending& pending, int64_t slot, Image& scratch) {
+  int64_t i = pending.batch.index.data<int64_t>()[slot];
+  try {
+    const Image& image = cache.get(i, scratch);
+    for (size_t v = 0; v < plan.size(); ++v) {
+      Tensor rows = pending.batch.views[v].slice(slot, 1);
+      ViewKey key{options.seed, uint64_t(pending.batch.position.epoch), uint64_t(i), uint64_t(v)};
+      plan[v].make(image, key, rows.data<float>());
+    }
+  } catch (const MachineError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw InputError(cache.dataset().samples[size_t(i)].path.string() + ": " + error.what());
+  }
+}
+
+void Loader::Workers::run() {
+  Image scratch;
+  std::unique_lock lock(mutex);
+  while (!stop) {
+    Pending* pending = pending_with_work();
+    if (!pending) {
+      work.wait(lock);
+      continue;
+    }
+    if (pending->taken == pending->size) continue;  // failed when it began
+    int64_t slot = pending->taken++;
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      make_views(*pending, slot, scratch);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    if (failure) pending->fail(slot, failure);
+    if (++pending->done == pending->size) ready.notify_all();
+  }
+}
+
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch) {
+  std::vector<std::pair<uint64_t, int64_t>> places(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) {
+    auto words = philox({seed, Purpose::shuffle, uint64_t(epoch)}, uint64_t(i));
+    places[size_t(i)] = {uint64_t(words[0]) << 32 | words[1], i};
+  }
+  std::sort(places.begin(), places.end());
+  std::vector<int64_t> order;
+  order.reserve(places.size());
+  for (const auto& [place, i] : places) order.push_back(i);
+  return order;
+}
+
+Loader::Loader(const ImageCache& cache, std::vector<View> plan, const LoaderOptions& options, Position start)
+    : workers_(std::make_unique<Workers>(cache, std::move(plan), options, start)) {}
+
+Loader::~Loader() = default;
+
+int64_t Loader::steps_per_epoch() const { return workers_->steps; }
+
+bool Loader::has_next() const { return !workers_->exhausted(workers_->next); }
+
+Batch Loader::next() {
+  Workers& w = *workers_;
+  if (!has_next()) throw InputError(w.cache.dataset().name + ": all batches have been handed out");
+  Clock::time_point start = Clock::now();
+  std::unique_lock lock(w.mutex);
+  if (!w.measuring) w.measured_from = start;
+  w.measuring = true;
+  w.ready.wait(lock, [&] { return !w.queue.empty() && w.queue.front()->done == w.queue.front()->size; });
+  w.waited += seconds_since(start);
+  if (w.queue.front()->failure) std::rethrow_exception(w.queue.front()->failure);  // again at the next call
+  Batch batch = std::move(w.queue.front()->batch);
+  w.queue.pop_front();
+  w.normalise(w.next = {batch.position.epoch, batch.position.step + 1});
+  lock.unlock();
+  w.work.notify_all();
+  return batch;
+}
+
+Position Loader::position() const { return workers_->next; }
+
+double Loader::take_wait_share() {
+  Workers& w = *workers_;
+  std::lock_guard lock(w.mutex);
+  double elapsed = w.measuring ? seconds_since(w.measured_from) : 0;
+  double share = elapsed > 0 ? std::min(1.0, w.waited / elapsed) : 0;
+  w.waited = 0;
+  w.measured_from = Clock::now();
+  return share;
+}
+
+}  // namespace plumage
