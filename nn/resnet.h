@@ -1,6 +1,7 @@
 // The encoder f: ResNet-18/34/50 (He et al. 2016; v1.5: a bottleneck's stride is on its 3x3), torchvision's names.
 // Next: ssl/pairs.h.
 #pragma once
+#include <array>
 #include <memory>
 
 #include "nn/layers.h"
@@ -20,6 +21,16 @@ struct ResNetOptions {
   bool zero_init_residual = false;
 };
 
+/// What an architecture's name stands for.
+struct ResNetLayout {
+  bool bottleneck;
+  std::array<int64_t, 4> blocks;  ///< of layer1 to layer4
+  int64_t expansion;              ///< a block's output channels over its inner ones
+  int64_t stride;                 ///< of the last map: 32, or 8 with the small stem
+};
+/// Throws InputError for an unknown arch or a width outside 1..4096.
+ResNetLayout layout_of(const ResNetOptions& options);
+
 /// Basic block (18, 34) or bottleneck (50).
 class ResidualBlock : public Module {
  public:
@@ -37,11 +48,11 @@ class ResidualBlock : public Module {
 
 class ResNet : public Module {
  public:
-  /// Throws InputError for an unknown arch or a width below 1.
+  /// Throws InputError for an unknown arch or a width outside 1..4096.
   ResNet(const ResNetOptions& options, Init& init);
-  /// v [N, features()]: ReLU'd average pool of the last stage. x: [N,H,W,3], normalised.
+  /// v [N, feature_count()]: the average over pixels of the last stage. x: [N,H,W,3], normalised.
   Var features(const Var& x, const Pass& pass) const;
-  /// The last stage's map before pooling, [N, H/32, W/32, features()] (attention maps).
+  /// The last stage's map before pooling, [N, H/32, W/32, features] (H/8 with the small stem); attention maps.
   Var feature_map(const Var& x, const Pass& pass) const;
   Var logits(const Var& v, const Pass& pass) const;  ///< fc; throws ShapeError without one
   int64_t feature_count() const { return feature_count_; }

@@ -16,7 +16,7 @@ struct LoadReport {
 };
 
 struct LoadOptions {
-  std::string prefix;                      ///< only names that start with it, which is cut off
+  std::string prefix;                      ///< only names under it, which is cut off; "encoder" and "encoder." are the same
   std::vector<std::string> allow_missing;  ///< patterns with * of names that may be missing
   std::vector<std::string> allow_unexpected;
   std::string file_name;                   ///< for messages

@@ -1,0 +1,94 @@
+// The three layers that everything is made of. Next: nn/resnet.cpp.
+#include "nn/layers.h"
+
+namespace plumage {
+
+namespace {
+
+/// Key of the next tensor that a build draws.
+PhiloxKey next_key(Init& init) { return {init.seed, Purpose::init, init.next++}; }
+
+/// x as matmul and convolution take it: in the pass's compute type, or f64 where the parameters are.
+Var operand(const Var& x, const Var& weight, const Pass& pass) {
+  return cast(x, weight.dtype() == DType::f64 ? DType::f64 : pass.compute);
+}
+
+void check_sizes(const char* layer, int64_t in, int64_t out) {
+  if (in < 1 || out < 1) throw InputError(message(layer, ": ", in, " to ", out, " channels: wanted at least 1"));
+}
+
+}  // namespace
+
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, Init& init, bool with_bias)
+    : stride(stride), pad(pad) {
+  check_sizes("conv2d", in, out);
+  double std = std::sqrt(2.0 / double(out * kernel * kernel));
+  weight = Var(ops::normal({out, kernel, kernel, in}, next_key(init), 0, std, init.dtype), true);  // [K, R, S, C]
+  if (with_bias) bias = Var(Tensor::zeros({out}, init.dtype), true);
+}
+
+Var Conv2d::forward(const Var& x, const Pass& pass) const {
+  Var y = conv2d(operand(x, weight, pass), operand(weight, weight, pass), stride, pad);
+  return bias.defined() ? add(cast(y, bias.dtype()), bias) : y;
+}
+
+void Conv2d::visit(const std::string& prefix, const Visitor& f) {
+  f(join_name(prefix, "weight"), weight, Role::weight);
+  if (bias.defined()) f(join_name(prefix, "bias"), bias, Role::bias);
+}
+
+Linear::Linear(int64_t in, int64_t out, Init& init, bool with_bias) {
+  check_sizes("linear", in, out);
+  double bound = 1 / std::sqrt(double(in));
+  weight = Var(ops::uniform({out, in}, next_key(init), -bound, bound, init.dtype), true);
+  if (with_bias) bias = Var(ops::uniform({out}, next_key(init), -bound, bound, init.dtype), true);
+}
+
+Var Linear::forward(const Var& x, const Pass& pass) const {
+  Var y = matmul(operand(x, weight, pass), operand(weight, weight, pass), false, true);  // [N, out]
+  y = cast(y, weight.dtype());  // heads and losses go on in the parameters' type
+  return bias.defined() ? add(y, bias) : y;
+}
+
+void Linear::visit(const std::string& prefix, const Visitor& f) {
+  f(join_name(prefix, "weight"), weight, Role::weight);
+  if (bias.defined()) f(join_name(prefix, "bias"), bias, Role::bias);
+}
+
+BatchNorm2d::BatchNorm2d(int64_t channels, Init& init, bool affine) : affine(affine) {
+  check_sizes("batch_norm", channels, channels);
+  weight = Var(Tensor::full({channels}, 1, init.dtype), affine);
+  bias = Var(Tensor::zeros({channels}, init.dtype), affine);
+  running_mean = Var(Tensor::zeros({channels}, init.dtype));
+  running_var = Var(Tensor::full({channels}, 1, init.dtype));
+}
+
+Var BatchNorm2d::forward(const Var& x, const Pass& pass, Activation activation, const Var& added) const {
+  Var residual = added.defined() ? cast(added, x.dtype()) : added;
+  BatchNormOptions options{epsilon, activation, pass.stat_groups};
+  if (pass.statistics == Statistics::running)
+    return batch_norm_with(x, weight, bias, residual, running_mean.value(), running_var.value(), options);
+
+  int64_t values = x.value().count() / std::max<int64_t>(1, x.size(-1) * pass.stat_groups);  // a channel and group
+  if (values < 2)
+    throw ShapeError(message("batch_norm: ", values, " value a channel in x ", x.shape(), " and ", pass.stat_groups,
+                             " groups has no variance: use a larger batch or image, or running statistics"));
+  BatchNormResult result = batch_norm(x, weight, bias, residual, options);
+  if (pass.statistics == Statistics::batch_and_update) {
+    if (!pass.updates) throw InputError("batch_norm: Statistics::batch_and_update needs Pass.updates");
+    const ops::Moments& m = result.moments;
+    pass.updates->add(running_mean.value(), running_var.value(), m.mean, m.variance, values, momentum);
+  }
+  return result.y;
+}
+
+void BatchNorm2d::visit(const std::string& prefix, const Visitor& f) {
+  if (affine) {
+    f(join_name(prefix, "weight"), weight, Role::norm);
+    f(join_name(prefix, "bias"), bias, Role::norm);
+  }
+  f(join_name(prefix, "running_mean"), running_mean, Role::buffer);
+  f(join_name(prefix, "running_var"), running_var, Role::buffer);
+}
+
+}  // namespace plumage

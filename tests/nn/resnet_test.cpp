@@ -1,0 +1,113 @@
+#include "nn/resnet.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "autograd/tape.h"
+
+using namespace plumage;
+
+namespace {
+
+// "name shape" of each tensor, as PyTorch prints them: convolution weights OIHW.
+std::string listing(Module& module) {
+  std::ostringstream text;
+  for (auto& [name, value] : module.state()) {
+    Shape s = value.shape();
+    text << name << ' ' << (s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s) << '\n';
+  }
+  return text.str();
+}
+
+std::string expected_listing(const std::string& arch) {
+  std::ifstream file(std::string(PLUMAGE_SOURCE_DIR) + "/tests/nn/expected/" + arch + "_names.txt");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+TEST_CASE("ResNet's names, shapes and counts are torchvision's") {
+  // Counts: torchvision's models with 1000 classes.
+  for (auto [arch, count] : {std::pair{"resnet18", 11689512}, {"resnet34", 21797672}, {"resnet50", 25557032}}) {
+    CAPTURE(arch);
+    Init init;
+    ResNet net({.arch = arch, .classes = 1000}, init);
+    CHECK(net.parameter_count() == count);
+    CHECK(net.feature_count() == (arch == std::string("resnet50") ? 2048 : 512));
+    CHECK(listing(net) == expected_listing(arch));
+  }
+}
+
+TEST_CASE("ResNet's maps have the sizes that the stem gives") {
+  Init init{.seed = 1};
+  ResNet small({.arch = "resnet18", .stem = Stem::small, .width = 4}, init);
+  ResNet imagenet({.arch = "resnet50", .width = 4, .classes = 7}, init);
+  Var x(ops::normal({2, 32, 32, 3}, {}));
+  CHECK(small.feature_map(x, Pass::eval()).shape() == Shape{2, 4, 4, 32});
+  CHECK(imagenet.feature_map(x, Pass::eval()).shape() == Shape{2, 1, 1, 128});
+  Var v = imagenet.features(x, Pass::eval());
+  CHECK(v.shape() == Shape{2, 128});
+  CHECK(imagenet.logits(v, Pass::eval()).shape() == Shape{2, 7});
+  CHECK_THROWS_WITH_AS(small.logits(v, Pass::eval()), "resnet18: logits of a network without classes", ShapeError);
+}
+
+TEST_CASE("a network that cannot be is refused") {
+  Init init;
+  CHECK_THROWS_WITH_AS(ResNet({.arch = "resnet19"}, init),
+                       "arch 'resnet19' is unknown: wanted resnet18, resnet34 or resnet50", InputError);
+  CHECK_THROWS_AS(ResNet({.width = 0}, init), InputError);
+  CHECK_THROWS_AS(ResNet({.width = 1'000'000'000}, init), InputError);
+  CHECK_THROWS_AS(ResNet({.classes = -1}, init), InputError);
+}
+
+TEST_CASE("a forward changes nothing until its updates are applied") {
+  Init init{.seed = 2};
+  ResNet net({.arch = "resnet18", .width = 4, .classes = 3}, init);
+  auto values = [&] {
+    std::vector<double> all;
+    for (auto& [name, value] : net.state())
+      for (double v : value.value().to_vector()) all.push_back(v);
+    return all;
+  };
+  auto before = values();
+  Var x(ops::normal({4, 64, 64, 3}, {}));
+  StatisticsUpdates updates;
+  Var loss = mean(square(net.logits(net.features(x, Pass::train(updates)), Pass::train(updates))));
+  backward(loss);
+  net.features(x, Pass::batch_only());
+  net.features(x, Pass::eval());
+  CHECK(values() == before);
+  CHECK(updates.size() == 20);  // one a batch norm
+  updates.apply();
+  CHECK(updates.size() == 0);
+  CHECK(values() != before);
+  for (auto& [name, value] : net.parameters()) {
+    CAPTURE(name);
+    CHECK(value.grad().defined());
+  }
+}
+
+TEST_CASE("the compute type bf16 leaves parameters, features and gradients f32, and changes the numbers little") {
+  Init init{.seed = 3};
+  ResNet net({.arch = "resnet50", .width = 8, .classes = 5}, init);
+  Var x(ops::normal({4, 32, 32, 3}, {}));
+  Pass pass = Pass::eval();
+  Var exact = net.features(x, pass);
+  pass.compute = DType::bf16;
+  Var v = net.features(x, pass);
+  Pass training = Pass::batch_only();
+  training.compute = DType::bf16;
+  Var loss = mean(square(net.logits(net.features(x, training), training)));
+  CHECK(v.dtype() == DType::f32);
+  CHECK(loss.dtype() == DType::f32);
+  backward(loss);
+  for (auto& [name, value] : net.parameters()) CHECK(value.grad().dtype() == DType::f32);
+  double error = ops::sum(ops::unary(UnaryFn::square, ops::sub(v.value(), exact.value()))).item();
+  double size = ops::sum(ops::unary(UnaryFn::square, exact.value())).item();
+  CHECK(!(std::sqrt(error / size) > 0.1));
+  CHECK(error > 0);
+}
