@@ -32,12 +32,6 @@ struct Layout {
   }
 };
 
-template <class F>
-void by_type(DType type, F&& f) {
-  if (type == DType::bf16) f(bf16{});
-  else f(float{});
-}
-
 // shift, sum of (x - shift) and of its square, of rows first..last: three rows of `padded` floats
 template <class T>
 void chunk_moments(const Layout& at, const T* x, int64_t first, int64_t last, float* out) {
@@ -70,7 +64,7 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
   Layout at(x.shape, mean.shape[0]);
   int64_t width = 3 * at.padded();
   auto* sums = static_cast<float*>(context.scratch(at.groups * at.chunks.number * width * 4, kSumSlot));
-  by_type(x.dtype, [&](auto type) {
+  visit_fast(x.dtype, [&](auto type) {
     const auto* data = x.as<decltype(type)>();
     at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
       chunk_moments(at, data, first, last, sums + (g * at.chunks.number + c) * width);
@@ -126,7 +120,7 @@ void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm
       at_c[2 * at.padded()] = norm.beta.as<float>()[c];
     }
   bool relu = norm.activation == Activation::relu;
-  by_type(x.dtype, [&](auto type) {
+  visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
     bool streamed = streams(y.as<T>(), y.count(), at.channels);
     at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
@@ -198,7 +192,7 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
   if (norm.activation == Activation::relu)
     mask = static_cast<uint16_t*>(context.scratch(at.rows * at.vectors * 2, kMaskSlot));
   std::vector<double> all_d(size_t(channels), 0.0), all_dx(size_t(channels), 0.0);
-  by_type(x.dtype, [&](auto type) {
+  visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
     at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
       chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), norm.mean.as<float>() + g * channels, mask, first, last,

@@ -136,6 +136,13 @@ PLUMAGE_INLINE V vmax(V a, V b) { return select((a > b) | (a != a), a, b); }
 PLUMAGE_INLINE V vmin(V a, V b) { return select((a < b) | (a != a), a, b); }
 PLUMAGE_INLINE V vrelu(V x) { return select(x < 0.f, V{}, x); }
 
+/// v with zeros from lane n on.
+PLUMAGE_INLINE V first_lanes(V v, int64_t n) {
+  VI lane{};
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  return select(lane < int32_t(n), v, V{});
+}
+
 /// Fixed order: halves are added until one lane is left.
 PLUMAGE_INLINE float lane_sum(V v) {
   for (int half = kLanes / 2; half > 0; half /= 2)
@@ -146,6 +153,24 @@ PLUMAGE_INLINE float lane_max(V v) {  // NaN wins
   float m = v[0];
   for (int i = 1; i < kLanes; ++i) m = v[i] > m || v[i] != v[i] ? v[i] : m;
   return m;
+}
+
+/// Sum of value(i, n) over the vectors of 0..count. 64 vectors are added in f32, these sums in double, all in a fixed
+/// order; lanes beyond the end do not count.
+template <class F>
+PLUMAGE_INLINE double sum_of(int64_t count, F&& value) {
+  constexpr int64_t kPart = 64 * kLanes;
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += kPart) {
+    int64_t end = begin + kPart < count ? begin + kPart : count, i = begin;
+    V s[4] = {};
+    for (; i + 4 * kLanes <= end; i += 4 * kLanes)
+      for (int j = 0; j < 4; ++j) s[j] += value(i + j * kLanes, int64_t{kLanes});
+    for (; i + kLanes <= end; i += kLanes) s[0] += value(i, int64_t{kLanes});
+    if (i < end) s[1] += first_lanes(value(i, end - i), end - i);
+    total += double(lane_sum((s[0] + s[1]) + (s[2] + s[3])));
+  }
+  return total;
 }
 
 /// e^x to 2 units in the last place; 0 below -87.3, inf above 88.7, NaN for NaN. Cody-Waite reduction by ln 2 and the
@@ -197,6 +222,27 @@ PLUMAGE_INLINE V vlog(V x) {
   y = select(x == __builtin_inff(), x, y);
   y = select(tiny, splat(-__builtin_inff()), y);  // denormals are flushed: they count as zero
   return select((x < 0.f) | (x != x), splat(__builtin_nanf("")), y);
+}
+
+PLUMAGE_INLINE V vsigmoid(V x) { return 1.f / (1.f + vexp(-x)); }
+
+/// Hyperbolic tangent to 2 units in the last place: Cephes' polynomial near 0, by e^2x elsewhere.
+PLUMAGE_INLINE V vtanh(V x) {
+  V z = x * x;
+  V p = splat(-5.70498872745e-3f);
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  V near_zero = x + x * z * p;
+  V a = vabs(x), far = 1.f - 2.f / (vexp(a + a) + 1.f);
+  return select(a < 0.625f, near_zero, select(x < 0.f, -far, far));
+}
+
+/// f(T{}) for bf16 or f32, the types that fast kernels see.
+template <class F>
+decltype(auto) visit_fast(DType type, F&& f) {
+  return type == DType::bf16 ? f(bf16{}) : f(float{});
 }
 
 }  // namespace plumage::cpu
