@@ -7,6 +7,13 @@ if(PLUMAGE_WERROR)
 endif()
 # -fno-math-errno and -fno-trapping-math let loops vectorise and change no result.
 set(plumage_code_flags -march=${PLUMAGE_MARCH} -fno-math-errno -fno-trapping-math)
+# g++ 12.2 with AVX-512 stores the 32-byte constant {1, 1, 0, 0} as {1, 1, 1, 1}: it takes the leading zeros that it has
+# cut off for a repetition. Moves of constants in 16-byte pieces, which it can do, keep that code from being reached.
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag("-mmove-max=128 -mstore-max=128" PLUMAGE_HAS_MOVE_MAX)
+if(PLUMAGE_HAS_MOVE_MAX)
+  list(APPEND plumage_code_flags -mmove-max=128 -mstore-max=128)
+endif()
 if(PLUMAGE_SANITIZE)
   list(APPEND plumage_code_flags -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)

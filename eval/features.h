@@ -1,0 +1,34 @@
+// What a frozen encoder makes of a set of pictures, with what is known of each: the input of every measure in eval.
+// Next in the walk: eval/linear_probe.h.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace plumage {
+
+struct Features {
+  Tensor v;                         ///< [N, n], f32 (f64 is taken too)
+  Tensor labels;                    ///< i64 [N]; -1: not known
+  std::vector<std::string> paths;   ///< of the pictures; empty or N
+  std::vector<std::string> groups;  ///< pictures of one thing (a track); empty or N
+
+  int64_t size() const { return v.defined() ? v.size(0) : 0; }
+  int64_t label(int64_t i) const { return labels.data<int64_t>()[i]; }
+  const std::string& group(int64_t i) const;  ///< "" if there are none
+  /// What to call picture i in a message: its path, or its number.
+  std::string name(int64_t i) const;
+  /// One more than the largest label; 0 without labels.
+  int64_t class_count() const;
+};
+
+/// The rows at these positions, in this order (label fractions, validation parts). Throws InputError outside 0..N-1.
+Features subset(const Features& features, const std::vector<int64_t>& positions);
+
+/// Throws InputError naming `what` if there are no rows or a value is not finite (naming the picture), ShapeError if
+/// v is not [N, n] or labels, paths or groups are not N.
+void check_features(const Features& features, const char* what);
+
+}  // namespace plumage
