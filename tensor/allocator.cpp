@@ -81,7 +81,7 @@ void CpuAllocator::release(void* block, int64_t bytes) {
   std::lock_guard lock(state_->mutex);
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
   state_->counts.current_bytes -= size;
-#ifndef NDEBUG
+#ifdef PLUMAGE_POISON
   std::memset(block, 0xa5, size_t(size));  // a use after free shows as absurd numbers
 #endif
   if (state_->plain) {

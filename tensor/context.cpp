@@ -30,7 +30,7 @@ Context& Context::of(Device device) {
   return owner->cpu;
 }
 
-const Kernels& Context::kernels(DType dtype) const {
+const Kernels& Context::own_kernels(DType dtype) const {
   return backend == Backend::ref || dtype == DType::f64 ? ref::kernels() : cpu::kernels();
 }
 

@@ -74,7 +74,10 @@ Tensor like(const Tensor& t) { return Tensor::empty(t.shape(), t.dtype(), t.devi
 
 // --- fill and random
 
-void fill(Tensor& y, double value) { DISPATCH(fill, y, out(y), value); }
+void fill(Tensor& y, double value) {
+  if (!y.defined()) throw ShapeError("fill: y is undefined");
+  DISPATCH(fill, y, out(y), value);
+}
 
 Tensor uniform(const Shape& shape, PhiloxKey key, double low, double high, DType dtype) {
   Tensor y = Tensor::empty(shape, dtype);
@@ -633,10 +636,10 @@ auto seconds_of(const Slots& slots) {
 }  // namespace
 
 void sgd(std::span<const SgdParameter> list, SgdStep step) {
-  by_type(list, "sgd", [](const SgdParameter& p) {
+  by_type(list, "sgd", [&](const SgdParameter& p) {
     SgdParameter q = p;
     check_slot(q.gradient, q.parameter, "sgd", "gradient");
-    if (q.momentum.defined()) check_slot(q.momentum, q.parameter, "sgd", "momentum");
+    if (step.momentum != 0 || q.momentum.defined()) check_slot(q.momentum, q.parameter, "sgd", "momentum");
     return std::pair{out(q.parameter), SgdSlot{out(q.parameter), in(q.gradient),
                      q.momentum.defined() ? out(q.momentum) : Out{}, q.weight_decay, q.lr_scale}};
   }, [&](DType type, const auto& slots) {

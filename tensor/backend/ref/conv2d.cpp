@@ -14,6 +14,7 @@ struct Sizes {
   int64_t x(int64_t n, int64_t h, int64_t w) const { return ((n * H + h) * W + w) * C; }
   int64_t w(int64_t k, int64_t r, int64_t s) const { return ((k * R + r) * S + s) * C; }
   int64_t y(int64_t n, int64_t p, int64_t q) const { return ((n * P + p) * Q + q) * K; }
+  int64_t products() const { return N * P * Q * K * R * S * C; }
   bool inside(int64_t h, int64_t w) const { return h >= 0 && h < H && w >= 0 && w < W; }
 };
 
@@ -25,7 +26,7 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *px = x.as<T>(), *pw = w.as<T>();
-#pragma omp parallel for collapse(2) num_threads(context.threads())
+#pragma omp parallel for collapse(2) num_threads(context.threads()) if (z.products() > kWorthThreads)
     for (int64_t n = 0; n < z.N; ++n)
       for (int64_t p = 0; p < z.P; ++p)
         for (int64_t q = 0; q < z.Q; ++q)
@@ -50,7 +51,7 @@ void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
   visit_float(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *pg = dy.as<T>(), *pw = w.as<T>();
-#pragma omp parallel for collapse(2) num_threads(context.threads())
+#pragma omp parallel for collapse(2) num_threads(context.threads()) if (z.products() > kWorthThreads)
     for (int64_t n = 0; n < z.N; ++n)
       for (int64_t h = 0; h < z.H; ++h)
         for (int64_t v = 0; v < z.W; ++v)
@@ -77,7 +78,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *px = x.as<T>(), *pg = dy.as<T>();
-#pragma omp parallel for num_threads(context.threads())
+#pragma omp parallel for num_threads(context.threads()) if (z.products() > kWorthThreads)
     for (int64_t k = 0; k < z.K; ++k)
       for (int64_t r = 0; r < z.R; ++r)
         for (int64_t s = 0; s < z.S; ++s)

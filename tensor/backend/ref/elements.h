@@ -67,6 +67,9 @@ struct Rows {
 /// The larger; NaN if either is.
 inline double nan_max(double a, double b) { return a > b || std::isnan(a) ? a : b; }
 
+/// Multiplications from which waking threads costs less than it gains.
+inline constexpr int64_t kWorthThreads = 1 << 17;
+
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace plumage::ref

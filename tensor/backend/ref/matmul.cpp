@@ -12,7 +12,7 @@ void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpos
   Writer out(y);
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-#pragma omp parallel for num_threads(context.threads())
+#pragma omp parallel for num_threads(context.threads()) if (batch * M * N * K > kWorthThreads)
     for (int64_t row = 0; row < batch * M; ++row) {
       const T* pa = a.as<T>() + row / M * M * K + row % M * a_row;
       for (int64_t n = 0; n < N; ++n) {

@@ -1,0 +1,99 @@
+// Rows of convolution, some of them real layers of ResNet-50.
+#include "tests/op_cases/op_case.h"
+
+namespace plumage::op_cases {
+namespace {
+
+struct Layer {
+  int64_t N, H, W, C, K, R, S, stride, pad;
+  const char* note = "";
+  Gradient gradient = Gradient::checked;
+};
+
+int64_t positions(int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
+  int64_t n = 0;  // counted, not computed
+  for (int64_t first = -pad; first + kernel <= size + pad; first += stride) ++n;
+  return n;
+}
+
+/// Every product of the sum goes to the output that it belongs to: the loops run over x and w.
+Values convolved(const Layer& l, const Values& x, const Values& w) {
+  int64_t P = positions(l.H, l.R, l.stride, l.pad), Q = positions(l.W, l.S, l.stride, l.pad);
+  Values y({l.N, P, Q, l.K});
+  for (int64_t n = 0; n < l.N; ++n)
+    for (int64_t h = 0; h < l.H; ++h)
+      for (int64_t v = 0; v < l.W; ++v)
+        for (int64_t r = 0; r < l.R; ++r)
+          for (int64_t s = 0; s < l.S; ++s) {
+            int64_t top = h - r + l.pad, left = v - s + l.pad;
+            if (top < 0 || left < 0 || top % l.stride || left % l.stride) continue;
+            if (top / l.stride >= P || left / l.stride >= Q) continue;
+            double* out = &y.data[size_t(((n * P + top / l.stride) * Q + left / l.stride) * l.K)];
+            const double* in = &x.data[size_t(((n * l.H + h) * l.W + v) * l.C)];
+            for (int64_t k = 0; k < l.K; ++k) {
+              const double* filter = &w.data[size_t(((k * l.R + r) * l.S + s) * l.C)];
+              for (int64_t c = 0; c < l.C; ++c) out[k] += in[c] * filter[c];
+            }
+          }
+  return y;
+}
+
+Row conv2d_row(const Layer& l) {
+  return {.name = message("conv2d [", l.N, ", ", l.H, ", ", l.W, ", ", l.C, "] with ", l.K, " ", l.R, "x", l.S, "/", l.stride,
+                          " pad ", l.pad, l.note),
+          .op = Op::conv2d,
+          .inputs = {{Shape{l.N, l.H, l.W, l.C}}, {Shape{l.K, l.R, l.S, l.C}}},
+          .apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad)}; },
+          .formula = [=](const std::vector<Values>& x) { return std::vector{convolved(l, x[0], x[1])}; },
+          .tolerance = Tolerance::sum,
+          .gradient = l.gradient,
+          .empty = l.N * l.K == 0};
+}
+
+const Layer kLayers[] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 0},
+    {2, 5, 7, 3, 5, 3, 3, 1, 1},
+    {2, 7, 5, 5, 7, 3, 3, 2, 1},
+    {1, 11, 13, 2, 3, 5, 3, 1, 2},    // a filter that is not square
+    {1, 13, 11, 3, 2, 1, 7, 3, 3},
+    {3, 5, 5, 7, 11, 1, 1, 1, 0},
+    {2, 7, 7, 16, 17, 1, 1, 2, 0},    // the last row and column take no part
+    {2, 6, 6, 15, 16, 2, 2, 2, 0},
+    {1, 5, 5, 31, 33, 3, 3, 1, 1},
+    {1, 8, 8, 3, 4, 7, 7, 2, 3},
+    {1, 3, 3, 2, 2, 3, 3, 1, 3},      // padding wider than needed
+    {1, 9, 9, 2, 3, 2, 2, 5, 0},      // stride larger than the filter
+    {2, 4, 4, 3, 2, 4, 4, 1, 0},      // one position
+    {0, 5, 5, 3, 4, 3, 3, 1, 1},
+    {2, 5, 5, 0, 4, 3, 3, 1, 1},      // sums of nothing
+    {2, 5, 5, 3, 0, 3, 3, 1, 1},
+    {1, 32, 32, 3, 64, 7, 7, 2, 3, " (ResNet-50 stem, 32 px)", Gradient::compared},
+    {1, 14, 14, 64, 64, 3, 3, 1, 1, " (layer1 3x3, 56 px)", Gradient::compared},
+    {1, 14, 14, 256, 64, 1, 1, 1, 0, " (layer1 1x1, 56 px)", Gradient::compared},
+    {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)", Gradient::compared},
+    {2, 8, 8, 256, 512, 1, 1, 2, 0, " (layer2.0 downsample, 32 px)", Gradient::compared},
+    {1, 7, 7, 512, 2048, 1, 1, 1, 0, " (layer4 1x1, 224 px)", Gradient::compared},
+};
+
+}  // namespace
+
+Family conv2d_family() {
+  Family family{"conv2d", {}, {}};
+  for (const Layer& l : kLayers) family.rows.push_back(conv2d_row(l));
+  Tensor x = Tensor::zeros({1, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3}), y = Tensor::zeros({1, 3, 3, 2});
+  family.errors = {
+      {"conv2d channels", {"conv2d", "C=4", "C=3"}, [=] { ops::conv2d(x, Tensor::zeros({2, 3, 3, 4})); }},
+      {"conv2d x rank", {"conv2d", "x", "[N, H, W, C]", "[75]"}, [=] { ops::conv2d(x.reshape({75}), w); }},
+      {"conv2d w rank", {"conv2d", "w", "[K, R, S, C]", "[54]"}, [=] { ops::conv2d(x, w.reshape({54})); }},
+      {"conv2d stride 0", {"conv2d", "stride 0"}, [=] { ops::conv2d(x, w, 0, 0); }},
+      {"conv2d negative pad", {"conv2d", "pad -1"}, [=] { ops::conv2d(x, w, 1, -1); }},
+      {"conv2d filter too large", {"conv2d", "[1, 5, 5, 3]"}, [=] { ops::conv2d(x, Tensor::zeros({2, 6, 6, 3})); }},
+      {"conv2d types", {"conv2d", "w", "f32", "f64"}, [=] { ops::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64)); }},
+      {"conv2d huge pad", {"conv2d"}, [=] { ops::conv2d(x, w, 1, INT64_MAX / 2); }},
+      {"conv2d_dx dy", {"conv2d_dx", "dy", "[1, 3, 3, 2]"}, [=] { ops::conv2d_dx(x, w, {1, 5, 5, 3}, 1, 0); }},
+      {"conv2d_dw dy", {"conv2d_dw", "dy", "[1, 5, 5, 2]"}, [=] { ops::conv2d_dw(x, y, {2, 3, 3, 3}, 1, 1); }},
+  };
+  return family;
+}
+
+}  // namespace plumage::op_cases
