@@ -3,6 +3,7 @@
 #include "tensor/errors.h"
 
 #if PLUMAGE_HAS_JPEG
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
@@ -17,7 +18,7 @@ namespace {
 
 // A file may state a new scan every few bytes, and each costs a pass over the picture. Encoders write about
 // ten.
-constexpr int kMaxScans = 200;
+constexpr int64_t kScansAlways = 20, kMaxScans = 200, kMaxScannedPixels = int64_t(1) << 31;
 
 struct ErrorManager {
   jpeg_error_mgr base;  // first: libjpeg hands back a pointer to it
@@ -48,10 +49,13 @@ void on_message(j_common_ptr info, int level) {
 }
 
 void on_progress(j_common_ptr info) {
-  if (!info->is_decompressor || reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMaxScans)
-    return;
+  if (!info->is_decompressor) return;
+  auto* decoder = reinterpret_cast<j_decompress_ptr>(info);
+  int64_t pixels = int64_t(decoder->image_width) * decoder->image_height;
+  if (decoder->input_scan_number <= std::clamp(kMaxScannedPixels / pixels, kScansAlways, kMaxScans)) return;
   auto* manager = reinterpret_cast<ErrorManager*>(info->err);
-  std::snprintf(manager->text, sizeof manager->text, "more than %d scans", kMaxScans);
+  std::snprintf(manager->text, sizeof manager->text, "%d scans, far more than any encoder writes",
+                decoder->input_scan_number);
   std::longjmp(manager->escape, 1);
 }
 

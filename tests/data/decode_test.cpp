@@ -69,7 +69,7 @@ TEST_CASE("decode: JPEG, or one line that says how to get it") {
 #if PLUMAGE_HAS_JPEG
   Image image = decode_image(jpeg, "FILE");
   CHECK(image.rgb == std::vector<uint8_t>(8 * 8 * 3, 77));
-  jpeg.resize(jpeg.size() - 6);
+  jpeg.erase(jpeg.end() - 6, jpeg.end());
   CHECK(
       contains(thrown<InputError>([&] { decode_image(jpeg, "FILE"); }), "FILE: damaged JPEG: Premature end"));
 #else
