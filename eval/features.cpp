@@ -48,7 +48,8 @@ Features subset(const Features& features, const std::vector<int64_t>& positions)
 void check_features(const Features& features, const char* what) {
   if (features.size() == 0) throw InputError(message(what, ": no pictures to judge by"));
   int64_t n = features.size();
-  if (features.v.rank() != 2) throw ShapeError(message(what, ": features are ", features.v.shape(), ", wanted [N, n]"));
+  if (features.v.rank() != 2)
+    throw ShapeError(message(what, ": features are ", features.v.shape(), ", wanted [N, n]"));
   expect_shape(features.labels, {n}, what);
   for (const auto* list : {&features.paths, &features.groups}) {
     if (!list->empty() && int64_t(list->size()) != n) {

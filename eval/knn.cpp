@@ -15,8 +15,8 @@ void check(const KnnOptions& options) {
 }
 
 /// The label with the most votes among the first k; -1 if nobody votes.
-int64_t elect(const std::vector<Neighbour>& found, int64_t k, const Features& gallery, const KnnOptions& options,
-              std::vector<double>& votes) {
+int64_t elect(const std::vector<Neighbour>& found, int64_t k, const Features& gallery,
+              const KnnOptions& options, std::vector<double>& votes) {
   std::fill(votes.begin(), votes.end(), 0.0);
   bool any = false;
   for (int64_t i = 0; i < std::min(k, int64_t(found.size())); ++i) {
@@ -42,7 +42,8 @@ std::vector<std::vector<Neighbour>> labelled_nearest(const Search& search, int64
 }
 
 /// Shares of right predictions for each of `ks`.
-std::vector<double> top1_for(const Search& search, const std::vector<int64_t>& ks, const KnnOptions& options) {
+std::vector<double> top1_for(const Search& search, const std::vector<int64_t>& ks,
+                             const KnnOptions& options) {
   check(options);
   auto found = labelled_nearest(search, *std::max_element(ks.begin(), ks.end()));
   std::vector<double> votes(size_t(search.gallery.class_count())), right(ks.size());
@@ -64,19 +65,23 @@ std::vector<double> top1_for(const Search& search, const std::vector<int64_t>& k
 
 Tensor knn_predict(const Features& queries, const Features& gallery, const KnnOptions& options) {
   check(options);
-  auto found = labelled_nearest({queries, gallery, false, options.leave_out_group, options.normalize}, options.k);
+  auto found =
+      labelled_nearest({queries, gallery, false, options.leave_out_group, options.normalize}, options.k);
   std::vector<double> votes(size_t(gallery.class_count()));
   std::vector<int64_t> predicted;
-  for (const auto& neighbours : found) predicted.push_back(elect(neighbours, options.k, gallery, options, votes));
+  for (const auto& neighbours : found)
+    predicted.push_back(elect(neighbours, options.k, gallery, options, votes));
   return Tensor::from(predicted, {int64_t(predicted.size())});
 }
 
 double knn_top1(const Features& queries, const Features& gallery, const KnnOptions& options) {
-  return top1_for({queries, gallery, false, options.leave_out_group, options.normalize}, {options.k}, options)[0];
+  return top1_for({queries, gallery, false, options.leave_out_group, options.normalize}, {options.k},
+                  options)[0];
 }
 
 double knn_top1(const Features& features, const KnnOptions& options) {
-  return top1_for({features, features, true, options.leave_out_group, options.normalize}, {options.k}, options)[0];
+  return top1_for({features, features, true, options.leave_out_group, options.normalize}, {options.k},
+                  options)[0];
 }
 
 std::vector<double> knn_curve(const Features& queries, const Features& gallery, int64_t k_most,

@@ -30,7 +30,10 @@ double largest(const Vector& v) {
   return most;
 }
 
-struct Pair { Vector step, change; double rho; };
+struct Pair {
+  Vector step, change;
+  double rho;
+};
 
 /// -H g, with H the inverse Hessian that the pairs describe.
 Vector descent_direction(const std::deque<Pair>& pairs, const Vector& gradient) {
@@ -53,11 +56,15 @@ Vector descent_direction(const std::deque<Pair>& pairs, const Vector& gradient) 
   return d;
 }
 
-struct Point { Vector x, gradient; double value = 0; };
+struct Point {
+  Vector x, gradient;
+  double value = 0;
+};
 
-/// A point along d with enough descent and a flatter slope; false if there is none that floating point can tell.
-bool line_search(const Objective& f, const Point& from, const Vector& d, double length, double noise, Point& to,
-                 int64_t& evaluations) {
+/// A point along d with enough descent and a flatter slope; false if there is none that floating point can
+/// tell.
+bool line_search(const Objective& f, const Point& from, const Vector& d, double length, double noise,
+                 Point& to, int64_t& evaluations) {
   constexpr double kDescent = 1e-4, kCurvature = 0.9;
   constexpr int kMostTrials = 30;
   double ceiling = from.value + noise * std::abs(from.value);
@@ -84,7 +91,8 @@ LbfgsResult minimize_lbfgs(const Objective& f, std::vector<double>& x, const Lbf
   ++result.evaluations;
   if (!std::isfinite(now.value)) throw MachineError("L-BFGS: the function is not finite where it starts");
   std::deque<Pair> pairs;
-  for (; largest(now.gradient) > options.tolerance && result.iterations < options.max_iterations; ++result.iterations) {
+  for (; largest(now.gradient) > options.tolerance && result.iterations < options.max_iterations;
+       ++result.iterations) {
     Vector d = descent_direction(pairs, now.gradient);
     double length = pairs.empty() ? 1 / std::sqrt(dot(now.gradient, now.gradient)) : 1;
     if (!line_search(f, now, d, length, options.noise, next, result.evaluations)) {

@@ -1,5 +1,6 @@
-// Limited-memory BFGS (Nocedal 1980; Nocedal and Wright, Numerical Optimization, alg. 7.4 and 7.5) for smooth functions
-// of many numbers. Next in the walk: eval/linear_probe.cpp, which minimises softmax regression by it.
+// Limited-memory BFGS (Nocedal 1980; Nocedal and Wright, Numerical Optimization, alg. 7.4 and 7.5) for smooth
+// functions of many numbers. Next in the walk: eval/linear_probe.cpp, which minimises softmax regression by
+// it.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -12,10 +13,10 @@ namespace plumage {
 using Objective = std::function<double(std::span<const double> x, std::span<double> gradient)>;
 
 struct LbfgsOptions {
-  int64_t history = 10;          ///< pairs of steps and gradient changes kept
+  int64_t history = 10;  ///< pairs of steps and gradient changes kept
   int64_t max_iterations = 200;
-  double tolerance = 1e-5;       ///< stop when the largest |gradient| is at most this
-  double noise = 0;              ///< relative error of the value, when it comes from f32: smaller rises are no rises
+  double tolerance = 1e-5;  ///< stop when the largest |gradient| is at most this
+  double noise = 0;  ///< relative error of the value, when it comes from f32: smaller rises are no rises
 };
 
 struct LbfgsResult {
@@ -23,7 +24,7 @@ struct LbfgsResult {
   double gradient_max = 0;
   int64_t iterations = 0;
   int64_t evaluations = 0;
-  bool converged = false;        ///< false: out of iterations, or the arithmetic allows no further descent
+  bool converged = false;  ///< false: out of iterations, or the arithmetic allows no further descent
 };
 
 /// Moves x to a minimum. Throws MachineError if the value at the start is not finite.

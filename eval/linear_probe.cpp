@@ -15,13 +15,15 @@ namespace {
 
 void check_options(const ProbeOptions& options) {
   auto wrong = [](const char* what, auto got) { throw InputError(message("probe: ", what, ", got ", got)); };
-  if (options.solver != "sgd" && options.solver != "lbfgs") wrong("solver must be sgd or lbfgs", options.solver);
+  if (options.solver != "sgd" && options.solver != "lbfgs")
+    wrong("solver must be sgd or lbfgs", options.solver);
   if (options.epochs < 1) wrong("epochs must be at least 1", options.epochs);
   if (options.batch < 1) wrong("batch must be at least 1", options.batch);
   if (!(options.lr > 0)) wrong("lr must be above 0", options.lr);
   if (!(options.momentum >= 0 && options.momentum < 1)) wrong("momentum must be in [0, 1)", options.momentum);
   if (options.penalties.empty()) wrong("penalties must name one or more", "none");
-  for (double p : options.penalties) if (!(p >= 0 && std::isfinite(p))) wrong("penalties must be 0 or more", p);
+  for (double p : options.penalties)
+    if (!(p >= 0 && std::isfinite(p))) wrong("penalties must be 0 or more", p);
   if (!(options.validation_share > 0 && options.validation_share < 1)) {
     wrong("validation_share must be between 0 and 1", options.validation_share);
   }
@@ -30,8 +32,8 @@ void check_options(const ProbeOptions& options) {
 void check_labels(const Features& features, const char* what) {
   for (int64_t i = 0; i < features.size(); ++i) {
     if (features.label(i) >= 0) continue;
-    throw InputError(message("probe: ", features.name(i), " has no label; linear evaluation needs one for every ", what,
-                             " picture"));
+    throw InputError(message("probe: ", features.name(i),
+                             " has no label; linear evaluation needs one for every ", what, " picture"));
   }
 }
 
@@ -40,7 +42,8 @@ void check_train(const Features& train) {
   check_labels(train, "training");
   auto labels = train.labels.span<int64_t>();
   if (std::all_of(labels.begin(), labels.end(), [&](int64_t l) { return l == labels[0]; })) {
-    throw InputError(message("probe: all ", train.size(), " training pictures are of one class; it needs two"));
+    throw InputError(
+        message("probe: all ", train.size(), " training pictures are of one class; it needs two"));
   }
 }
 
@@ -50,15 +53,19 @@ Tensor prepare(const Tensor& v, bool normalize) {
   return normalize ? ops::l2_normalize(x).first : x;
 }
 
-struct Gradient { Tensor dweight, dbias; };
+struct Gradient {
+  Tensor dweight, dbias;
+};
 
 /// Mean cross-entropy over the rows of x, and its gradient.
-double loss_and_gradient(const Tensor& x, const Tensor& labels, const LinearProbe& probe, Gradient& gradient) {
+double loss_and_gradient(const Tensor& x, const Tensor& labels, const LinearProbe& probe,
+                         Gradient& gradient) {
   int64_t rows = x.size(0);
   Tensor logits = ops::add(ops::matmul(x, probe.weight, false, true), probe.bias);  // logits: [B, C]
   auto [loss, lse] = ops::cross_entropy(logits, labels);                            // loss: [B]
-  Tensor dlogits = ops::cross_entropy_bwd(logits, labels, lse, Tensor::full({rows}, 1.0 / double(rows), x.dtype()));
-  gradient.dweight = ops::matmul(dlogits, x, true, false);                          // dweight: [C, n]
+  Tensor dlogits =
+      ops::cross_entropy_bwd(logits, labels, lse, Tensor::full({rows}, 1.0 / double(rows), x.dtype()));
+  gradient.dweight = ops::matmul(dlogits, x, true, false);  // dweight: [C, n]
   gradient.dbias = ops::sum_to(dlogits, probe.bias.shape());
   double sum = 0;
   for (double l : loss.to_vector()) sum += l;
@@ -82,7 +89,8 @@ LinearProbe train_sgd(const Tensor& x, const Tensor& labels, int64_t classes, co
       loss += double(rows.size(0)) *
               loss_and_gradient(ops::gather_rows(x, rows), ops::gather_rows(labels, rows), probe, gradient);
       ops::sgd(std::vector<ops::SgdParameter>{{probe.weight, gradient.dweight, weight_momentum},
-                                              {probe.bias, gradient.dbias, bias_momentum}}, step);
+                                              {probe.bias, gradient.dbias, bias_momentum}},
+               step);
       step.first = false;
     }
     probe.loss = loss / double(x.size(0));
@@ -124,8 +132,10 @@ LinearProbe train_lbfgs(const Tensor& v, const Tensor& labels, double penalty, s
   };
   LbfgsOptions lbfgs;
   lbfgs.max_iterations = options.max_iterations;
-  if (x.dtype() == DType::f64) lbfgs.tolerance = 1e-9;
-  else lbfgs.noise = 1e-7;
+  if (x.dtype() == DType::f64)
+    lbfgs.tolerance = 1e-9;
+  else
+    lbfgs.noise = 1e-7;
   probe.loss = minimize_lbfgs(objective, flat, lbfgs).value;
   unpack(flat);
   Tensor shift = ops::matmul(mean.reshape({1, n}), probe.weight, false, true).reshape({classes});

@@ -1,5 +1,5 @@
-// Ranks of the relevant items, without sorting the gallery: of each other item it is enough to know how many relevant
-// ones it stands ahead of. Next in the walk: eval/knn.cpp.
+// Ranks of the relevant items, without sorting the gallery: of each other item it is enough to know how many
+// relevant ones it stands ahead of. Next in the walk: eval/knn.cpp.
 #include "eval/retrieval.h"
 
 #include <algorithm>
@@ -9,7 +9,8 @@ namespace plumage {
 namespace {
 
 /// Ranks (from 1, ascending) of the relevant among the candidates.
-std::vector<int64_t> ranks_of_relevant(const std::vector<Neighbour>& candidates, const std::vector<bool>& relevant) {
+std::vector<int64_t> ranks_of_relevant(const std::vector<Neighbour>& candidates,
+                                       const std::vector<bool>& relevant) {
   std::vector<Neighbour> hits;
   for (size_t i = 0; i < candidates.size(); ++i) {
     if (relevant[i]) hits.push_back(candidates[i]);
@@ -62,8 +63,9 @@ RetrievalScores score(const Search& search) {
     scores.map += precision[q];
   }
   if (scores.queries == 0) {
-    throw InputError(message("retrieval: none of ", scores.without_answer,
-                             " pictures has another of its class to find; it needs labels and two pictures a class"));
+    throw InputError(
+        message("retrieval: none of ", scores.without_answer,
+                " pictures has another of its class to find; it needs labels and two pictures a class"));
   }
   for (double* s : {&scores.rank1, &scores.rank5, &scores.map}) *s /= double(scores.queries);
   return scores;
@@ -80,7 +82,8 @@ RetrievalScores retrieve(const Features& queries, const Features& gallery, const
 }
 
 double average_precision(const std::vector<Neighbour>& candidates, const std::vector<bool>& relevant) {
-  if (candidates.size() != relevant.size()) throw ShapeError("average precision: one flag for each candidate");
+  if (candidates.size() != relevant.size())
+    throw ShapeError("average precision: one flag for each candidate");
   return average_precision_of_ranks(ranks_of_relevant(candidates, relevant));
 }
 

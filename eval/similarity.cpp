@@ -39,15 +39,16 @@ bool may_be_found(const Search& search, int64_t query, int64_t item) {
 
 }  // namespace
 
-void for_each_query(const Search& search, const std::function<void(int64_t, std::vector<Neighbour>&)>& visit) {
+void for_each_query(const Search& search,
+                    const std::function<void(int64_t, std::vector<Neighbour>&)>& visit) {
   check(search);
-  Tensor q = prepare(search.queries, search.normalize);                       // q: [Q, n]
-  Tensor g = search.self ? q : prepare(search.gallery, search.normalize);     // g: [G, n]
+  Tensor q = prepare(search.queries, search.normalize);                    // q: [Q, n]
+  Tensor g = search.self ? q : prepare(search.gallery, search.normalize);  // g: [G, n]
   int64_t queries = q.size(0), items = g.size(0);
   int64_t block = std::clamp<int64_t>(kBlockElements / items, 1, 512);
   for (int64_t first = 0; first < queries; first += block) {
     int64_t rows = std::min(block, queries - first);
-    Tensor similarity = ops::matmul(q.slice(first, rows), g, false, true);    // similarity: [rows, G]
+    Tensor similarity = ops::matmul(q.slice(first, rows), g, false, true);  // similarity: [rows, G]
     const float* values = similarity.data<float>();
     std::exception_ptr failure;
 #pragma omp parallel num_threads(Context::cpu().threads())
@@ -60,7 +61,8 @@ void for_each_query(const Search& search, const std::function<void(int64_t, std:
           for (int64_t i = 0; i < items; ++i) {
             if (!may_be_found(search, first + r, i)) continue;
             float s = values[r * items + i];
-            candidates.push_back({i, s == s ? s : -INFINITY});  // inf - inf of huge features: last, not unordered
+            candidates.push_back(
+                {i, s == s ? s : -INFINITY});  // inf - inf of huge features: last, not unordered
           }
           visit(first + r, candidates);
         } catch (...) {  // an exception must not leave a parallel region

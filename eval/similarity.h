@@ -1,5 +1,5 @@
-// Dot products of features, block by block, so that the full N x N matrix never exists: what retrieval and kNN share.
-// Next in the walk: eval/retrieval.h.
+// Dot products of features, block by block, so that the full N x N matrix never exists: what retrieval and
+// kNN share. Next in the walk: eval/retrieval.h.
 #pragma once
 #include <functional>
 #include <span>
@@ -15,13 +15,15 @@ struct Neighbour {
   float similarity = 0;
 };
 
-/// Who may be found. The gallery may be the queries themselves: then `self` leaves each query out of its own search.
+/// Who may be found. The gallery may be the queries themselves: then `self` leaves each query out of its own
+/// search.
 struct Search {
   const Features& queries;
   const Features& gallery;
-  bool self = false;             ///< queries and gallery are one set
-  bool leave_out_group = false;  ///< leave out what shares the query's group (a track, a burst); "" is no group
-  bool normalize = true;         ///< cosine; false: plain dot products
+  bool self = false;  ///< queries and gallery are one set
+  bool leave_out_group =
+      false;              ///< leave out what shares the query's group (a track, a burst); "" is no group
+  bool normalize = true;  ///< cosine; false: plain dot products
 };
 
 /// The ordering of every ranking in eval: higher similarity first, ties by lower index.
@@ -29,8 +31,9 @@ inline bool ahead(const Neighbour& a, const Neighbour& b) {
   return a.similarity != b.similarity ? a.similarity > b.similarity : a.index < b.index;
 }
 
-/// Calls visit(query, candidates) for each query, from several threads at once; candidates are in gallery order.
-/// Throws InputError if a set is empty or its features are not finite, ShapeError if their widths differ.
+/// Calls visit(query, candidates) for each query, from several threads at once; candidates are in gallery
+/// order. Throws InputError if a set is empty or its features are not finite, ShapeError if their widths
+/// differ.
 void for_each_query(const Search& search,
                     const std::function<void(int64_t query, std::vector<Neighbour>& candidates)>& visit);
 

@@ -9,8 +9,8 @@
 
 namespace plumage::test {
 
-inline Features features(const std::vector<float>& values, int64_t columns, const std::vector<int64_t>& labels,
-                         std::vector<std::string> groups = {}) {
+inline Features features(const std::vector<float>& values, int64_t columns,
+                         const std::vector<int64_t>& labels, std::vector<std::string> groups = {}) {
   Features f;
   f.v = Tensor::from(values, {int64_t(labels.size()), columns});
   f.labels = Tensor::from(labels, {int64_t(labels.size())});
@@ -18,13 +18,15 @@ inline Features features(const std::vector<float>& values, int64_t columns, cons
   return f;
 }
 
-/// Rows by a formula that an independent program can repeat: sin(1.3 i + 2.1 j + 0.7 i j), labels i mod classes.
+/// Rows by a formula that an independent program can repeat: sin(1.3 i + 2.1 j + 0.7 i j), labels i mod
+/// classes.
 inline Features formula_features(int64_t rows, int64_t columns, int64_t classes, DType dtype = DType::f32) {
   std::vector<double> v;
   std::vector<int64_t> labels;
   for (int64_t i = 0; i < rows; ++i) {
     labels.push_back(i % classes);
-    for (int64_t j = 0; j < columns; ++j) v.push_back(std::sin(1.3 * double(i) + 2.1 * double(j) + 0.7 * double(i * j)));
+    for (int64_t j = 0; j < columns; ++j)
+      v.push_back(std::sin(1.3 * double(i) + 2.1 * double(j) + 0.7 * double(i * j)));
   }
   Features f;
   f.v = ops::cast(Tensor::from(v, {rows, columns}), dtype);

@@ -32,7 +32,8 @@ RetrievalScores by_full_sort(const Features& f) {
   int64_t n = f.size();
   for (int64_t q = 0; q < n; ++q) {
     std::vector<int64_t> order;
-    for (int64_t i = 0; i < n; ++i) if (i != q) order.push_back(i);
+    for (int64_t i = 0; i < n; ++i)
+      if (i != q) order.push_back(i);
     const float* row = s.data<float>() + q * n;
     std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return row[a] > row[b]; });
     int64_t hits = 0, first = 0;
@@ -63,9 +64,11 @@ TEST_CASE("retrieval: ranks 2 and 4 give an average precision of (1/2 + 2/4) / 2
 
 TEST_CASE("retrieval: equal similarities are ranked by index") {
   // Similarities .9 .8 .8 .1: items 1 and 2 tie, item 1 comes first whatever its label.
-  CHECK(retrieve(kOneQuery, features({.9f, .8f, .8f, .1f}, 1, {1, 0, 1, 0}), kDot).map == doctest::Approx(0.5));
+  CHECK(retrieve(kOneQuery, features({.9f, .8f, .8f, .1f}, 1, {1, 0, 1, 0}), kDot).map ==
+        doctest::Approx(0.5));
   // Relevant at ranks 3 and 4: (1/3 + 2/4) / 2.
-  CHECK(retrieve(kOneQuery, features({.9f, .8f, .8f, .1f}, 1, {1, 1, 0, 0}), kDot).map == doctest::Approx(5.0 / 12));
+  CHECK(retrieve(kOneQuery, features({.9f, .8f, .8f, .1f}, 1, {1, 1, 0, 0}), kDot).map ==
+        doctest::Approx(5.0 / 12));
   // All equal, relevant last of six: rank 6 is outside the best five.
   RetrievalScores s = retrieve(kOneQuery, features({1, 1, 1, 1, 1, 1}, 1, {1, 1, 1, 1, 1, 0}), kDot);
   CHECK(s.rank5 == 0);
@@ -88,7 +91,9 @@ TEST_CASE("retrieval: a query without an answer is left out and counted") {
   CHECK(s.queries == 2);
   CHECK(s.without_answer == 2);  // the only one of class 1, and the one without a label
   CHECK(s.rank1 == 1);
-  CHECK(error_of([] { retrieve(features({1, 2, 3}, 1, {0, 1, 2})); }).find("two pictures a class") != std::string::npos);
+  CHECK(error_of([] {
+          retrieve(features({1, 2, 3}, 1, {0, 1, 2}));
+        }).find("two pictures a class") != std::string::npos);
 }
 
 TEST_CASE("retrieval: pictures of the query's own group can be left out") {
@@ -153,7 +158,8 @@ TEST_CASE("retrieval: bad input is named") {
 }
 
 TEST_CASE("average precision of a ranking") {
-  CHECK(average_precision({{0, 3.f}, {1, 2.f}, {2, 1.f}}, {true, false, true}) == doctest::Approx((1 + 2.0 / 3) / 2));
+  CHECK(average_precision({{0, 3.f}, {1, 2.f}, {2, 1.f}}, {true, false, true}) ==
+        doctest::Approx((1 + 2.0 / 3) / 2));
   CHECK(std::isnan(average_precision({{0, 1.f}}, {false})));
 }
 
