@@ -1,11 +1,29 @@
-// Convolution through matrix products, for builds without oneDNN and for shapes of which it makes its reference loops.
+// The three ways to compute a convolution. conv.cpp chooses.
 #pragma once
 #include "tensor/backend/cpu/parallel.h"
 
-namespace plumage::cpu::im2col {
+namespace plumage::cpu {
 
+/// Images of a few pixels: the batch is the rows of a matrix product for each pair of pixels that a filter connects.
+namespace few_pixels {
+bool fits(const Shape& x, const Shape& w, const Shape& y, DType type);
 void conv2d(Context& context, In x, In w, Out y, Window window);
 void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace few_pixels
 
-}  // namespace plumage::cpu::im2col
+/// False, and nothing is done, where oneDNN is not built in or has no fast kernel that can be trusted.
+namespace onednn {
+bool conv2d(Context& context, In x, In w, Out y, Window window);
+bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
+bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace onednn
+
+/// Any shape: a matrix product over the pixels under each window.
+namespace im2col {
+void conv2d(Context& context, In x, In w, Out y, Window window);
+void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace im2col
+
+}  // namespace plumage::cpu

@@ -13,25 +13,46 @@ constexpr int64_t kDepth = 256, kTall = 20 * kRows, kWide = 64 * kColumns;
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// to[panel][l][i], panels of `unit` rows i, zeros beyond the last row.
+// In registers: rows become columns by exchanging the off-diagonal quarters of ever larger squares.
+PLUMAGE_INLINE void transpose(V (&v)[kLanes]) {
+#pragma GCC unroll 4
+  for (int step = 1; step < kLanes; step *= 2) {
+    VI upper, lower;
+    for (int i = 0; i < kLanes; ++i) {
+      upper[i] = i & step ? kLanes + i - step : i;
+      lower[i] = i & step ? kLanes + i : i + step;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes; ++r) {
+      if (r & step) continue;
+      V a = v[r], b = v[r + step];
+      v[r] = __builtin_shuffle(a, b, upper);
+      v[r + step] = __builtin_shuffle(a, b, lower);
+    }
+  }
+}
+
+// One panel of rows that run along the depth: squares of kLanes x kLanes are turned. A store may spill over into the
+// places of the next l, which are written after it; the last one must not.
 template <class T>
-void pack(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to) {
-  for (int64_t first = 0; first < rows; first += unit, to += unit * depth) {
-    int64_t n = std::min(unit, rows - first);
-    const T* p = from + first * row;
-    if (n < unit) std::memset(to, 0, size_t(unit * depth) * sizeof(float));
-    if (row == 1) {
-      for (int64_t l = 0; l < depth; ++l)
-        for_vectors(0, n, [&](int64_t i, int64_t count) { store_n(to + l * unit + i, load_n(p + l * step + i, count), count); });
-    } else {
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t l = 0; l < depth; ++l) to[l * unit + i] = float(p[i * row + l * step]);
+void pack_turned(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t unit, float* to) {
+  for (int64_t i = 0; i < unit; i += kLanes) {
+    int64_t n = std::clamp<int64_t>(rows - i, 0, kLanes), width = std::min<int64_t>(unit - i, kLanes);
+    for (int64_t l = 0; l < depth; l += kLanes) {
+      int64_t m = std::min<int64_t>(kLanes, depth - l);
+      V square[kLanes];
+      for (int64_t r = 0; r < kLanes; ++r) square[r] = r < n ? load_n(from + (i + r) * row + l, m) : V{};
+      transpose(square);
+      for (int64_t r = 0; r < m; ++r) {
+        bool whole = width == kLanes || (i == 0 && l + r + 1 < depth);
+        store_n(to + (l + r) * unit + i, square[r], whole ? kLanes : width);
+      }
     }
   }
 }
 
 // sums[kRows][kColumns] = panel of a times panel of b
-PLUMAGE_INLINE void multiply_panels(int64_t depth, const float* a, const float* b, V (&sums)[kRows][2]) {
+PLUMAGE_INLINE void accumulate_panels(int64_t depth, const float* a, const float* b, V (&sums)[kRows][2]) {
   for (int64_t l = 0; l < depth; ++l, a += kRows, b += kColumns) {
     V b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 12
@@ -43,9 +64,28 @@ PLUMAGE_INLINE void multiply_panels(int64_t depth, const float* a, const float* 
   }
 }
 
-void kernel(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+}  // namespace
+
+const int64_t kPanelRows = kRows, kPanelColumns = kColumns;
+
+template <class T>
+void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to) {
+  for (int64_t first = 0; first < rows; first += unit, to += unit * depth) {
+    int64_t n = std::min(unit, rows - first);
+    const T* p = from + first * row;
+    if (row != 1) {
+      pack_turned(n, depth, p, row, unit, to);
+      continue;
+    }
+    if (n < unit) std::memset(to, 0, size_t(unit * depth) * sizeof(float));
+    for (int64_t l = 0; l < depth; ++l)
+      for_vectors(0, n, [&](int64_t i, int64_t count) { store_n(to + l * unit + i, load_n(p + l * step + i, count), count); });
+  }
+}
+
+void multiply_panels(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
   V sums[kRows][2] = {};
-  multiply_panels(depth, a, b, sums);
+  accumulate_panels(depth, a, b, sums);
   if (m == kRows && n == kColumns) {
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
@@ -65,8 +105,6 @@ void kernel(int64_t depth, const float* a, const float* b, float* c, int64_t ldc
     for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kColumns + j] + (add ? c[i * ldc + j] : 0.f);
 }
 
-}  // namespace
-
 int64_t gemm_buffer_size() { return kTall * kDepth + kWide * kDepth; }
 
 template <class T>
@@ -79,13 +117,13 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, floa
     for (int64_t l0 = 0; l0 < k; l0 += kDepth) {
       int64_t depth = std::min(kDepth, k - l0);
       bool onto = add || l0 > 0;
-      pack(wide, depth, b.data + l0 * b.row + j0 * b.column, b.column, b.row, kColumns, packed_b);
+      pack_panels(wide, depth, b.data + l0 * b.row + j0 * b.column, b.column, b.row, kColumns, packed_b);
       for (int64_t i0 = 0; i0 < m; i0 += kTall) {
         int64_t tall = std::min(kTall, m - i0);
-        pack(tall, depth, a.data + i0 * a.row + l0 * a.column, a.row, a.column, kRows, packed_a);
+        pack_panels(tall, depth, a.data + i0 * a.row + l0 * a.column, a.row, a.column, kRows, packed_a);
         for (int64_t j = 0; j < wide; j += kColumns)
           for (int64_t i = 0; i < tall; i += kRows)
-            kernel(depth, packed_a + i * depth, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
+            multiply_panels(depth, packed_a + i * depth, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
                    std::min(kRows, tall - i), std::min(kColumns, wide - j), onto);
       }
     }
@@ -112,6 +150,8 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix
       unit);
 }
 
+template void pack_panels(int64_t, int64_t, const float*, int64_t, int64_t, int64_t, float*);
+template void pack_panels(int64_t, int64_t, const bf16*, int64_t, int64_t, int64_t, float*);
 template void gemm_serial(int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t, bool, float*);
 template void gemm_serial(int64_t, int64_t, int64_t, Matrix<bf16>, Matrix<bf16>, float*, int64_t, bool, float*);
 template void gemm(Context&, int64_t, int64_t, int64_t, Matrix<float>, Matrix<float>, float*, int64_t, bool);

@@ -12,6 +12,15 @@ struct Matrix {
   int64_t row, column;
 };
 
+/// A panel is `unit` rows of a matrix in the order in which the inner kernel reads them, [depth][unit], zeros beyond the
+/// last row: kPanelRows rows of a, or kPanelColumns columns of b.
+extern const int64_t kPanelRows, kPanelColumns;
+/// to[panel][l][i] = from[(panel * unit + i) * row + l * step], for all panels of `rows` rows; row or step is 1.
+template <class T>
+void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to);
+/// c[m, n] = panel of a times panel of b (+ c if `add`), m <= kPanelRows, n <= kPanelColumns.
+void multiply_panels(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add);
+
 /// Floats of packing memory that one thread needs.
 int64_t gemm_buffer_size();
 

@@ -1,11 +1,11 @@
 // Convolution by oneDNN: our images are its nhwc, our filters [K,R,S,C] its ohwi, reordered into the blocked order
-// that its kernels want (a small copy beside the arithmetic). Next: tensor/backend/cpu/conv.cpp, which serves without
-// oneDNN and where it has no fast kernel.
-#ifdef PLUMAGE_HAS_ONEDNN
+// that its kernels want (a small copy beside the arithmetic). Next: tensor/backend/cpu/im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
+
+#ifdef PLUMAGE_HAS_ONEDNN
 #include "tensor/backend/cpu/onednn.h"
 
-namespace plumage::cpu {
+namespace plumage::cpu::onednn {
 namespace {
 
 using dnnl::memory;
@@ -94,52 +94,41 @@ Planned& find(Context& context, OneDnn& dnn, Direction direction, const Shape& x
   return dnn.planned.emplace(key, std::move(plan)).first->second;
 }
 
-bool empty(const Shape& x, const Shape& w, const Shape& y) { return !x.count() || !w.count() || !y.count(); }
+// Runs a plan whose filters are read: forward, or gradient of the images.
+void run(Context& context, OneDnn& dnn, const Planned& plan, int images_in, const void* in, const void* w, int images_out, void* out) {
+  memory weights = dnn.memory(plan.our_weights, w);
+  if (plan.reorder) {
+    memory reordered = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
+    plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, reordered}});
+    weights = reordered;
+  }
+  bool forward = images_out == DNNL_ARG_DST;
+  plan.primitive.execute(dnn.stream,
+                         {{images_in, dnn.memory(forward ? plan.source : plan.result, in)}, {DNNL_ARG_WEIGHTS, weights},
+                          {images_out, dnn.memory(forward ? plan.result : plan.source, out)},
+                          {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+}
 
 }  // namespace
 
-void conv2d(Context& context, In x, In w, Out y, Window window) {
-  flush_denormals();
-  if (empty(x.shape, w.shape, y.shape)) return im2col::conv2d(context, x, w, y, window);
+bool conv2d(Context& context, In x, In w, Out y, Window window) {
   OneDnn& dnn = OneDnn::of(context);
   Planned& plan = find(context, dnn, kForward, x.shape, w.shape, y.shape, x.dtype, w.dtype, window);
-  if (!plan.usable) return im2col::conv2d(context, x, w, y, window);
-  memory weights = dnn.memory(plan.our_weights, w.data);
-  if (plan.reorder) {
-    memory reordered = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
-    plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, reordered}});
-    weights = reordered;
-  }
-  plan.primitive.execute(
-      dnn.stream, {{DNNL_ARG_SRC, dnn.memory(plan.source, x.data)}, {DNNL_ARG_WEIGHTS, weights},
-                   {DNNL_ARG_DST, dnn.memory(plan.result, y.data)},
-                   {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+  if (plan.usable) run(context, dnn, plan, DNNL_ARG_SRC, x.data, w.data, DNNL_ARG_DST, y.data);
+  return plan.usable;
 }
 
-void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
-  flush_denormals();
-  if (empty(dx.shape, w.shape, dy.shape)) return im2col::conv2d_dx(context, dy, w, dx, window);
+bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
   OneDnn& dnn = OneDnn::of(context);
   Planned& plan = find(context, dnn, kGradientOfData, dx.shape, w.shape, dy.shape, dy.dtype, w.dtype, window);
-  if (!plan.usable) return im2col::conv2d_dx(context, dy, w, dx, window);
-  memory weights = dnn.memory(plan.our_weights, w.data);
-  if (plan.reorder) {
-    memory reordered = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
-    plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, reordered}});
-    weights = reordered;
-  }
-  plan.primitive.execute(
-      dnn.stream, {{DNNL_ARG_DIFF_DST, dnn.memory(plan.result, dy.data)}, {DNNL_ARG_WEIGHTS, weights},
-                   {DNNL_ARG_DIFF_SRC, dnn.memory(plan.source, dx.data)},
-                   {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+  if (plan.usable) run(context, dnn, plan, DNNL_ARG_DIFF_DST, dy.data, w.data, DNNL_ARG_DIFF_SRC, dx.data);
+  return plan.usable;
 }
 
-void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
-  flush_denormals();
-  if (empty(x.shape, dw.shape, dy.shape)) return im2col::conv2d_dw(context, x, dy, dw, window);
+bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   OneDnn& dnn = OneDnn::of(context);
   Planned& plan = find(context, dnn, kGradientOfFilters, x.shape, dw.shape, dy.shape, x.dtype, dw.dtype, window);
-  if (!plan.usable) return im2col::conv2d_dw(context, x, dy, dw, window);
+  if (!plan.usable) return false;
   memory ours = dnn.memory(plan.our_weights, dw.data), weights = ours;
   if (plan.reorder)
     weights = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
@@ -148,7 +137,15 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
                    {DNNL_ARG_DIFF_WEIGHTS, weights},
                    {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
   if (plan.reorder) plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, ours}});
+  return true;
 }
 
-}  // namespace plumage::cpu
+}  // namespace plumage::cpu::onednn
+
+#else
+namespace plumage::cpu::onednn {
+bool conv2d(Context&, In, In, Out, Window) { return false; }
+bool conv2d_dx(Context&, In, In, Out, Window) { return false; }
+bool conv2d_dw(Context&, In, In, Out, Window) { return false; }
+}  // namespace plumage::cpu::onednn
 #endif  // PLUMAGE_HAS_ONEDNN
