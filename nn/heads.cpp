@@ -31,8 +31,8 @@ void Mlp::visit(const std::string& prefix, const Visitor& f) {
   }
 }
 
-Mlp moco_head(int64_t features, int64_t dim, Init& init) {
-  return Mlp(features, {{.out = features, .relu = true}, {.out = dim}}, init);
+Mlp moco_head(int64_t features, int64_t dim, Init& init, bool norm) {
+  return Mlp(features, {{.out = features, .bias = !norm, .norm = norm, .relu = true}, {.out = dim, .bias = !norm, .norm = norm}}, init);
 }
 
 Mlp simsiam_projector(int64_t features, int64_t dim, Init& init) {

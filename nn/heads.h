@@ -18,8 +18,9 @@ class Mlp : public Module {
   std::vector<Stage> stages_;
 };
 
-/// MoCo v2: linear, ReLU, linear (with biases, no norm; hidden as wide as the input).
-Mlp moco_head(int64_t features, int64_t dim, Init& init);
+/// MoCo v2: linear, ReLU, linear (with biases, no norm; hidden as wide as the input). norm: batch norm after both
+/// linear layers instead of their biases; from random weights it leaves the plateau where all z are alike much sooner.
+Mlp moco_head(int64_t features, int64_t dim, Init& init, bool norm = false);
 /// SimSiam's projector: three linear layers of `dim` without bias, each with batch norm, ReLU between, the last norm
 /// without gamma and beta.
 Mlp simsiam_projector(int64_t features, int64_t dim, Init& init);

@@ -24,22 +24,31 @@ Optimizer::Optimizer(const OptimizerOptions& options) : options_(options) {
 }
 
 void Optimizer::add(const std::string& prefix, Module& module, double lr_scale, bool constant_lr) {
-  bool sgd = options_.kind == "sgd";
   module.visit(prefix, [&](const std::string& name, Var& value, Role role) {
-    if (role == Role::buffer || !value.needs_grad()) return;
-    for (const auto& [known, unused] : parameters_)
-      if (known == name) throw InputError("optimiser: parameter " + name + " was added twice");
-    // A momentum that starts at zero becomes the first gradient at the first step, as PyTorch's (dampening 0).
-    auto zeros = [&] { return Tensor::zeros(value.shape(), value.dtype(), value.value().device()); };
-    Slot slot;
-    if (!sgd || options_.momentum > 0) slot.first = zeros();
-    if (!sgd) slot.second = zeros();
-    slot.weight_decay = role == Role::weight || options_.decay_norm ? options_.weight_decay : 0;
-    slot.lr_scale = lr_scale;
-    slot.constant_lr = constant_lr;
-    parameters_.emplace_back(name, value);
-    slots_.push_back(slot);
+    if (role != Role::buffer && value.needs_grad()) add_parameter(name, value, role, lr_scale, constant_lr);
   });
+}
+
+void Optimizer::add_norms(const std::string& prefix, Module& module) {
+  module.visit(prefix, [&](const std::string& name, Var& value, Role role) {
+    if (role == Role::norm && value.needs_grad()) add_parameter(name, value, role, 1, false);
+  });
+}
+
+void Optimizer::add_parameter(const std::string& name, const Var& value, Role role, double lr_scale, bool constant_lr) {
+  bool sgd = options_.kind == "sgd";
+  for (const auto& [known, unused] : parameters_)
+    if (known == name) throw InputError("optimiser: parameter " + name + " was added twice");
+  // A momentum that starts at zero becomes the first gradient at the first step, as PyTorch's (dampening 0).
+  auto zeros = [&] { return Tensor::zeros(value.shape(), value.dtype(), value.value().device()); };
+  Slot slot;
+  if (!sgd || options_.momentum > 0) slot.first = zeros();
+  if (!sgd) slot.second = zeros();
+  slot.weight_decay = role == Role::weight || options_.decay_norm ? options_.weight_decay : 0;
+  slot.lr_scale = lr_scale;
+  slot.constant_lr = constant_lr;
+  parameters_.emplace_back(name, value);
+  slots_.push_back(slot);
 }
 
 void Optimizer::step(double schedule) {

@@ -33,6 +33,8 @@ class Optimizer {
   const std::vector<std::pair<std::string, Var>>& named_parameters() const { return parameters_; }
 
  private:
+  void add_parameter(const std::string& name, const Var& value, Role role, double lr_scale, bool constant_lr);
+
   struct Slot { Tensor first, second; double weight_decay, lr_scale; bool constant_lr; };
   OptimizerOptions options_;
   std::vector<std::pair<std::string, Var>> parameters_;

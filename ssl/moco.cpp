@@ -6,8 +6,8 @@ MoCoV2::MoCoV2(const ResNetOptions& encoder, const MoCoOptions& options, Init in
     : options_(options),
       encoder_(encoder, init),
       key_encoder_(encoder, init),
-      head_(moco_head(encoder_.feature_count(), options.dim, init)),
-      key_head_(moco_head(encoder_.feature_count(), options.dim, init)),
+      head_(moco_head(encoder_.feature_count(), options.dim, init, options.head_norm)),
+      key_head_(moco_head(encoder_.feature_count(), options.dim, init, options.head_norm)),
       queue_(options.queue, options.dim, init.seed, init.dtype) {
   key_encoder_.set_needs_grad(false);
   key_head_.set_needs_grad(false);

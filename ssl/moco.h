@@ -12,6 +12,7 @@ struct MoCoOptions {
   int64_t queue = 65536;    ///< moco.queue, as it is to be used (see queue_size)
   int64_t dim = 128;        ///< moco.dim
   double momentum = 0.999;  ///< moco.momentum
+  bool head_norm = false;   ///< moco.head_norm: batch norm in the head
 };
 
 class MoCoV2 : public BaseMethod {

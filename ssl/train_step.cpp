@@ -27,8 +27,8 @@ StepResult train_step(Method& method, const Views& views, Step& step, Optimizers
   optimizers.encoder.clear_gradients();
   optimizers.decoder.clear_gradients();
   method.forward(views, step, differentiate);
-  result.gradient_norm = optimizers.encoder.gradient_norm();
-  if (!std::isfinite(result.gradient_norm) || !std::isfinite(optimizers.decoder.gradient_norm()))
+  result.gradient_norm = std::hypot(optimizers.encoder.gradient_norm(), optimizers.decoder.gradient_norm());
+  if (!std::isfinite(result.gradient_norm))
     throw MachineError(message("step ", views.step, ": a gradient is not finite; try a smaller optim.lr"));
   if (before_update) before_update(step);
   optimizers.encoder.step(schedule);

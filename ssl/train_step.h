@@ -11,7 +11,7 @@ struct Optimizers {
 
 struct StepResult {
   double loss = 0;            ///< L, the weighed sum (paper, eq. 8)
-  double gradient_norm = 0;   ///< of the encoder's side, before the update
+  double gradient_norm = 0;   ///< L2 over all gradients, before the update
 };
 
 /// Called between backward and the update, when gradients are complete (dumps).

@@ -86,11 +86,12 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
     }
     const Tensor& from = found->second;
     Shape wanted = file_shape(value.shape());
-    if (from.shape() == wanted && is_float(from.dtype())) {
+    bool same_kind = is_float(value.dtype()) ? is_float(from.dtype()) : from.dtype() == value.dtype();
+    if (from.shape() == wanted && same_kind) {
       fill.emplace_back(value.value(), &from);
       continue;
     }
-    report.mismatched.push_back(message(name, ": file ", from.shape(), " ", name_of(from.dtype()), ", module ", wanted));
+    report.mismatched.push_back(message(name, ": file ", from.shape(), " ", name_of(from.dtype()), ", module ", wanted, " ", name_of(value.dtype())));
     if (!fits_any(options.allow_missing, name) || !fits_any(options.allow_unexpected, name))
       mismatched.push_back(report.mismatched.back());
   }
