@@ -1,0 +1,57 @@
+#include "cli/build_method.h"
+
+namespace plumage {
+
+namespace {
+
+// One seed for each part, so that adding a decoder changes no weight of the encoder.
+Init init_of(const Config& config, uint64_t part) { return {config.seed, DType::f32, part << 32}; }
+
+BaseOptions base_of(const Config& config) {
+  BaseOptions base = config.base;
+  base.compute = config.train.compute;
+  return base;
+}
+
+std::unique_ptr<BaseMethod> build_base(const Config& config, int64_t images) {
+  if (config.method == "moco") {
+    MoCoOptions options = config.moco;
+    options.base = base_of(config);
+    options.queue = queue_size(config.moco.queue, images, config.train.batch);
+    return std::make_unique<MoCoV2>(config.encoder, options, init_of(config, 0));
+  }
+  SimSiamOptions options = config.simsiam;
+  options.base = base_of(config);
+  return std::make_unique<SimSiam>(config.encoder, options, init_of(config, 0));
+}
+
+}  // namespace
+
+std::unique_ptr<Decoder> build_decoder(const Config& config, int64_t features) {
+  Init init = init_of(config, 1);
+  return make_decoder(config.decoder.model, config.encoder, features, config.train.size, init);
+}
+
+std::unique_ptr<Method> build_method(const Config& config, int64_t images) {
+  std::unique_ptr<BaseMethod> base = build_base(config, images);
+  if (!config.uses_pairs()) return base;
+  PairsOptions options = config.pairs;
+  options.base = base_of(config);
+  options.bank_size = std::max<int64_t>(2, std::min(config.pairs.bank_size, images));
+  auto decoder = build_decoder(config, base->encoder().feature_count());
+  return std::make_unique<DiscriminativePairs>(std::move(base), std::move(decoder), options, init_of(config, 2));
+}
+
+std::unique_ptr<Supervised> build_supervised(const Config& config, int64_t classes) {
+  ResNetOptions encoder = config.encoder;
+  encoder.classes = classes;
+  return std::make_unique<Supervised>(encoder, base_of(config), init_of(config, 0));
+}
+
+Optimizers build_optimizers(const Config& config, Method& method) {
+  Optimizers optimizers{Optimizer(config.optim), Optimizer(config.decoder.optim)};
+  method.add_parameters(optimizers.encoder, config.decoder.own_optimizer ? optimizers.decoder : optimizers.encoder);
+  return optimizers;
+}
+
+}  // namespace plumage

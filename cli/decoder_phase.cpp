@@ -1,0 +1,28 @@
+#include "cli/decoder_phase.h"
+
+namespace plumage {
+
+namespace {
+
+std::unique_ptr<DecoderPretraining> build(const Config& config, ResNet& encoder) {
+  Init init{config.seed};
+  auto frozen = std::make_unique<ResNet>(encoder.options(), init);
+  copy_state(encoder, *frozen);
+  return std::make_unique<DecoderPretraining>(std::move(frozen), build_decoder(config, encoder.feature_count()), config.train.compute);
+}
+
+}  // namespace
+
+DecoderPhase::DecoderPhase(const Config& config, ResNet& encoder)
+    : method(build(config, encoder)), optimizers(build_optimizers(config, *method)) {}
+
+Ended DecoderPhase::run(TrainingRun& run) {
+  if (run.checkpoint && run.state.phase == "decoder")
+    restore_checkpoint(*run.checkpoint, run.folder.checkpoint().string(), *method, optimizers);
+  else
+    run.state = {run.state.command, "decoder", 0, 0, 0};
+  Phase phase{"decoder", "decoder", run.config.decoder.pretrain_epochs, method.get(), &optimizers, true, clean_views(run.config)};
+  return run_phase(run.config, *run.cache, phase, run.state, &run.folder, run.limits);
+}
+
+}  // namespace plumage

@@ -1,0 +1,52 @@
+#include "cli/evaluation.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "cli/load_encoder.h"
+#include "cli/progress.h"
+#include "data/cache.h"
+#include "tensor/context.h"
+
+namespace plumage {
+
+void EvaluationArguments::add_to(CLI::App& command) {
+  command.add_option("--weights", weights, "checkpoint or safetensors file; untrained:resnet18:32 for random weights")->required();
+  command.add_option("--data", data, "folder of the data set")->required();
+  command.add_option("--dataset", dataset, "its kind: folder, gtsrb, synthetic, ...");
+  command.add_option("--classes", classes, "classes to keep, as 21-42");
+  command.add_option("--split", split, "part that is judged on");
+  command.add_option("--size", size, "pixels a side of the views")->check(CLI::Range(8, 2048));
+  command.add_option("--short-side", short_side, "pixels of the short side before the centre crop; default: size * 256 / 224");
+  command.add_option("--batch", batch, "pictures at a time")->check(CLI::Range(1, 65536));
+  command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
+  command.add_flag("--no-crop", no_crop, "do not cut pictures to the boxes that the data set states");
+  command.add_flag("--allow-corrupt", allow_corrupt, "go on although more than 1 % of the pictures cannot be read");
+  command.add_flag("--json", json, "one JSON object on standard output, nothing else");
+}
+
+Features EvaluationArguments::features(const std::string& part) const {
+  if (threads > 0) Context::cpu().set_threads(threads);
+  LoadedEncoder loaded = load_encoder(weights);
+  DatasetOptions options;
+  options.crop = !no_crop;
+  if (!classes.empty()) options.classes = parse_class_range(classes);
+  Dataset dataset = open_dataset(this->dataset, data, part, options);
+  if (!dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));
+  FeatureOptions extraction;
+  extraction.size = size;
+  extraction.short_side = short_side ? short_side : usual_short_side(size);
+  extraction.batch = batch;
+  CacheOptions caching;
+  caching.short_side = extraction.short_side;
+  caching.allow_corrupt = allow_corrupt;
+  ImageCache cache(dataset, caching);
+  for (const std::string& line : cache.corrupt()) std::cerr << "warning: left out: " << line << '\n';
+  Progress progress("features of " + dataset.name, cache.size());
+  extraction.progress = [&](int64_t done, int64_t) { progress.update(done); };
+  Features features = extract_features(*loaded.encoder, cache, extraction);
+  progress.finish(message(cache.size(), " images"));
+  return features;
+}
+
+}  // namespace plumage

@@ -1,0 +1,29 @@
+// Options and features that linear, retrieve and knn share.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+#include "eval/features.h"
+
+namespace CLI {
+class App;
+}
+
+namespace plumage {
+
+struct EvaluationArguments {
+  std::string weights, data, dataset = "folder", classes, split = "test", train_split = "train";
+  int64_t size = 224, short_side = 0, batch = 64;
+  int threads = 0;
+  bool json = false, no_crop = false, allow_corrupt = false;
+
+  void add_to(CLI::App& command);
+  /// Features of a split by the encoder in `weights`. Throws InputError where labels are missing.
+  Features features(const std::string& split) const;
+};
+
+/// Percent with all digits that a float has.
+inline double percent(double share) { return 100 * share; }
+
+}  // namespace plumage

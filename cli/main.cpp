@@ -1,0 +1,4 @@
+// The program `plumage`: one file a command; this one only routes, and turns errors into one line and an exit code.
+#include "cli/commands.h"
+
+int main(int argc, char** argv) { return plumage::run_program(argc, argv); }

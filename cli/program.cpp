@@ -1,0 +1,53 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <new>
+
+#include "cli/commands.h"
+#include "tensor/env.h"
+#include "tensor/errors.h"
+
+namespace plumage {
+
+namespace {
+
+int fail(const std::string& what, int code) {
+  std::cerr << "plumage: " << what << '\n';
+  return code;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  CLI::App program{"plumage: discriminative encoders from unlabelled photographs"};
+  program.require_subcommand(1);
+  program.set_help_all_flag("--help-all", "help of every command");
+  program.set_version_flag("--version", "plumage 0.1.0");
+  try {
+    environment();
+    add_demo(program);
+    add_pretrain(program);
+    add_pretrain_decoder(program);
+    add_supervised(program);
+    add_linear(program);
+    add_retrieve(program);
+    add_knn(program);
+    add_synth(program);
+    add_report(program);
+    add_info(program);
+    program.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    return fail(std::string(error.what()) + "; see plumage --help", 2);
+  } catch (const ExitWith& exit) {
+    return exit.code;
+  } catch (const Error& error) {
+    return fail(error.what(), error.exit_code());
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory; try a smaller batch or image size", 1);
+  } catch (const std::exception& error) {
+    return fail(error.what(), 1);
+  }
+}
+
+}  // namespace plumage

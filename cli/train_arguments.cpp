@@ -1,0 +1,135 @@
+#include "cli/train_arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/stop_signal.h"
+#include "nn/weights/state.h"
+#include "tensor/context.h"
+#include "tensor/env.h"
+
+namespace plumage {
+
+void TrainArguments::add_to(CLI::App& command) {
+  command.add_option("--config", config, "TOML file; see configs/");
+  command.add_option("--set", set, "key=value, after the file; keys: plumage info --keys")->allow_extra_args(false);
+  command.add_option("--data", data, "folder of the data set (data.dir)");
+  command.add_option("--dataset", dataset, "its kind: folder, gtsrb, synthetic, ... (data.dataset)");
+  command.add_option("--split", split, "part to learn from: train, test or all (data.split)");
+  command.add_option("--classes", classes, "classes to keep, as 0-20 (data.classes)");
+  command.add_option("--weights", weights, "checkpoint or safetensors file to start from");
+  command.add_option("--allow-missing", allow_missing, "names, with *, that the weights need not have")->allow_extra_args(false);
+  command.add_option("--out", out, "folder of the run");
+  command.add_option("--resume", resume, "continue the run in this folder");
+  command.add_option("--steps", steps, "optimiser steps in this call, then save and stop")->check(CLI::NonNegativeNumber);
+  command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
+  command.add_option("--device", device, "auto or cpu");
+}
+
+namespace {
+
+void choose_device(const TrainArguments& a) {
+  if (a.device != "auto" && a.device != "cpu")
+    throw DeviceError(message("--device ", a.device, ": plumage was built without CUDA; use --device cpu"));
+  if (a.threads > 0) Context::cpu().set_threads(a.threads);
+}
+
+Config configure(const TrainArguments& a) {
+  Config config;
+  if (!a.config.empty()) read_config(a.config, config);
+  for (const std::string& assignment : a.set) set_config(assignment, config);
+  if (!a.data.empty()) config.data.dir = a.data;
+  if (!a.dataset.empty()) config.data.dataset = a.dataset;
+  if (!a.split.empty()) config.data.split = a.split;
+  if (!a.classes.empty()) config.data.classes = a.classes;
+  if (config.data.dir.empty()) throw InputError("no data: give --data DIR (or data.dir in the configuration)");
+  return config;
+}
+
+}  // namespace
+
+std::unique_ptr<ImageCache> open_cache(const Config& config, const RunFolder* folder) {
+  DatasetOptions options;
+  options.crop = config.data.crop;
+  if (!config.data.classes.empty()) options.classes = parse_class_range(config.data.classes);
+  Dataset dataset = open_dataset(config.data.dataset, config.data.dir, config.data.split, options);
+  CacheOptions caching;
+  caching.short_side = config.data.short_side ? config.data.short_side : 2 * config.train.size;
+  caching.memory_limit = int64_t(config.data.cache_gib * double(int64_t(1) << 30));
+  caching.allow_corrupt = config.data.allow_corrupt;
+  caching.threads = config.data.threads;
+  auto progress = std::make_shared<Progress>("decoding " + dataset.name, dataset.size());
+  caching.progress = [progress](int64_t done, int64_t) { progress->update(done); };
+  auto cache = std::make_unique<ImageCache>(dataset, caching);
+  if (folder) {
+    for (const std::string& line : cache->corrupt()) folder->log("warning: left out: " + line);
+    folder->log(message(cache->dataset().name, ": ", cache->size(), " images, ", cache->dataset().class_count(), " classes, ",
+                        cache->bytes() >> 20, " MiB decoded"));
+  }
+  return cache;
+}
+
+TrainingRun open_run(const TrainArguments& a, const std::string& command) {
+  choose_device(a);
+  Limits limits;
+  limits.steps = a.steps;
+  if (!a.dump_step.empty()) limits.dump_step = a.dump_step;
+  if (!a.resume.empty()) {
+    if (!a.config.empty() || !a.set.empty() || !a.weights.empty() || !a.out.empty())
+      throw InputError("--resume goes on with the run's own configuration: leave out --config, --set, --weights and --out");
+    RunFolder folder = RunFolder::open(a.resume);
+    std::string name = folder.checkpoint().string();
+    auto file = std::make_unique<TensorFile>(read_safetensors(name));
+    RunState state = read_run_state(*file, name);
+    if (state.command != command)
+      throw InputError(message(a.resume, ": a run of `plumage ", state.command, "`; continue it with that command"));
+    Config config = read_checkpoint_config(*file, name);
+    if (!a.data.empty()) config.data.dir = a.data;
+    folder.cut_metrics(state.phase, state.step);
+    watch_signals();
+    auto cache = open_cache(config, &folder);
+    return {config, folder, state, std::move(cache), std::move(file), limits};
+  }
+  if (a.out.empty()) throw InputError("no run folder: give --out DIR (or --resume DIR)");
+  Config config = configure(a);
+  RunFolder folder = RunFolder::create(a.out);
+  watch_signals();
+  folder.write("config.toml", config_text(config));
+  if (std::string env = environment_summary(); !env.empty()) folder.log("environment: " + env);
+  auto cache = open_cache(config, &folder);
+  return {config, folder, {command, command == "pretrain" ? "method" : command, 0, 0, 0}, std::move(cache), nullptr, limits};
+}
+
+void close_run(const TrainingRun& run, const std::string& command, Ended ended) {
+  std::string resume = "plumage " + command + " --resume " + run.folder.path().string();
+  if (ended == Ended::finished) {
+    run.folder.log(message("finished: ", run.folder.checkpoint().string()));
+    return;
+  }
+  run.folder.log(message("saved at step ", run.state.step, "; continue with: ", resume));
+  if (ended == Ended::signal) throw ExitWith{128 + stop_signal()};
+}
+
+bool load_weights(const std::string& name, const std::vector<std::string>& allow_missing, Method& method, Decoder* decoder) {
+  TensorFile file = read_safetensors(name);
+  auto has = [&](const std::string& prefix) {
+    auto at = file.tensors.lower_bound(prefix);
+    return at != file.tensors.end() && at->first.rfind(prefix, 0) == 0;
+  };
+  LoadOptions options{.prefix = has("encoder.") ? "encoder." : "", .allow_missing = allow_missing,
+                      .allow_unexpected = {"fc.*"}, .file_name = name};
+  load_state(method.encoder(), file.tensors, options);
+  if (auto* pairs = dynamic_cast<DiscriminativePairs*>(&method)) {
+    if (auto* moco = dynamic_cast<MoCoV2*>(&pairs->base())) moco->synchronise();
+  } else if (auto* moco = dynamic_cast<MoCoV2*>(&method)) {
+    moco->synchronise();
+  }
+  if (!decoder || !has("decoder.")) return false;
+  load_state(*decoder, file.tensors, {.prefix = "decoder.", .file_name = name});
+  return true;
+}
+
+}  // namespace plumage
