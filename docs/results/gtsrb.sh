@@ -1,0 +1,61 @@
+#!/bin/sh
+# The table of docs/results.md on GTSRB: sh docs/results/gtsrb.sh DATA OUT
+# DATA: folder with Final_Training and Final_Test. Classes 0-20 with labels make the base; classes 21-42 without labels
+# are what each method learns from. The learning rate of each is the best of three on a validation part of the training
+# pictures (whole tracks held out), seed 0. One JSON line a result in OUT/results.jsonl.
+set -eu
+data=$1 out=$2 plumage=${PLUMAGE:-build/plumage} epochs=${EPOCHS:-20} size=${SIZE:-32}
+mkdir -p "$out"
+target="--data $data --dataset gtsrb --classes 21-42"
+common="--set train.size=$size --set augment.flip=0 --set train.epochs=$epochs --set train.log_every=8"
+
+$plumage supervised --config configs/base.toml --set train.size="$size" --set augment.flip=0 --set train.epochs=10 \
+  --data "$data" --dataset gtsrb --classes 0-20 --out "$out/base"
+base=$out/base/checkpoint.safetensors
+$plumage pretrain-decoder --config configs/moco-pairs.toml $common --set decoder.pretrain_epochs=30 --weights "$base" $target --out "$out/decoder"
+
+# Judges weights $3 under the names $1 (method) and $2 (seed).
+judge() {
+  linear=$($plumage linear --weights "$3" $target --size "$size" --solver lbfgs --fraction 1 0.5 0.2 --json 2>/dev/null)
+  all=$($plumage retrieve --weights "$3" $target --size "$size" --json 2>/dev/null)
+  tracks=$($plumage retrieve --weights "$3" $target --size "$size" --leave-out-group --json 2>/dev/null)
+  last=$(tail -n 1 "$4/metrics.jsonl" 2>/dev/null || echo null)
+  echo "{\"method\":\"$1\",\"seed\":$2,\"seconds\":${5:-0},\"linear\":$linear,\"retrieve\":$all,\"other_tracks\":$tracks,\"last\":$last}" >> "$out/results.jsonl"
+}
+validate() { $plumage linear --weights "$1" $target --size "$size" --solver lbfgs --validation 0.3 --json 2>/dev/null | sed 's/.*"top1":\([0-9.]*\).*/\1/'; }
+
+for seed in 0 1; do judge untrained $seed untrained:resnet18:32:imagenet:$seed /nonexistent; done
+judge base 0 "$base" /nonexistent
+
+# Trains method $1 with configuration $2 and further options; picks the rate on seed 0.
+train() {
+  name=$1 config=$2
+  shift 2
+  weights=$base
+  case $config in *pairs*) weights=$out/decoder/checkpoint.safetensors ;; esac  # base and decoder
+  best= rate=
+  for lr in 0.003 0.01 0.03; do
+    run=$out/$name-0-$lr
+    start=$(date +%s.%N)
+    $plumage pretrain --config "configs/$config.toml" $common "$@" --set optim.lr=$lr --weights "$weights" $target --out "$run"
+    seconds=$(echo "$(date +%s.%N) - $start" | bc)
+    score=$(validate "$run/checkpoint.safetensors")
+    echo "{\"method\":\"$name\",\"lr\":$lr,\"validation\":$score,\"seconds\":$seconds}" >> "$out/rates.jsonl"
+    if [ -z "$best" ] || [ "$(echo "$score > $best" | bc)" = 1 ]; then best=$score rate=$lr took=$seconds; fi
+  done
+  judge "$name" 0 "$out/$name-0-$rate/checkpoint.safetensors" "$out/$name-0-$rate" "$took"
+  start=$(date +%s.%N)
+  $plumage pretrain --config "configs/$config.toml" $common "$@" --set seed=1 --set optim.lr=$rate --weights "$weights" $target --out "$out/$name-1"
+  judge "$name" 1 "$out/$name-1/checkpoint.safetensors" "$out/$name-1" "$(echo "$(date +%s.%N) - $start" | bc)"
+}
+
+train moco moco
+train moco+L_R moco-pairs --set pairs.nu=0
+train moco+isotropic moco-pairs --set perturb.gradcam=isotropic --set perturb.lowvar=off
+train moco+pairs moco-pairs
+train simsiam simsiam
+train simsiam+pairs simsiam-pairs
+# MoCo v2 for as long as MoCo v2 + pairs took.
+pairs_seconds=$(grep '"method":"moco+pairs","lr"' "$out/rates.jsonl" | head -n 1 | sed 's/.*"seconds":\([0-9.]*\).*/\1/')
+moco_seconds=$(grep '"method":"moco","lr"' "$out/rates.jsonl" | head -n 1 | sed 's/.*"seconds":\([0-9.]*\).*/\1/')
+train moco-equal-time moco --set train.epochs="$(echo "$epochs * $pairs_seconds / $moco_seconds" | bc)"
