@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything else is CMake (cmake -S . -B build).
+
+BUILD ?= build
+JOBS ?= $(shell nproc)
+CMAKE_FLAGS ?=
+PACKAGES := g++ cmake make pkg-config libdnnl-dev libjpeg62-turbo-dev libstb-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev doctest-dev
+
+.PHONY: demo test test-fast build setup sanitize bench format clean help
+
+help:
+	@echo "make demo       build, then train and judge encoders on a synthetic set (about 6 minutes on two cores)"
+	@echo "make test       build, then run all tests"
+	@echo "make test-fast  the tests without the slow ones"
+	@echo "make build      build/plumage"
+	@echo "make bench      a short set of timings"
+	@echo "make sanitize   the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make setup      install the libraries that are missing (Debian; done by the others when needed)"
+
+demo: build
+	$(BUILD)/plumage demo
+
+build: setup
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@grep 'plumage:' $(BUILD).log || true
+	@rm -f $(BUILD).log
+	cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	@tests/run.sh $(BUILD)
+
+test-fast: build
+	@tests/run.sh $(BUILD) --fast
+
+sanitize:
+	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+
+bench: build
+	@bench/run.sh $(BUILD)
+
+setup:
+	@cmake/setup.sh $(PACKAGES)
+
+format:
+	clang-format -i $$(git ls-files '*.h' '*.cpp')
+
+clean:
+	rm -rf $(BUILD) build-*
