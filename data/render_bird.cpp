@@ -21,33 +21,31 @@ struct Point {
   float a, b;
 };
 
-/// (u, v) seen from an origin, with the first axis turned by `tilt`: a along it, b across.
-inline Point seen_from(float u, float v, float origin_u, float origin_v, float cosine, float sine) {
-  float du = u - origin_u, dv = v - origin_v;
-  return {cosine * du + sine * dv, cosine * dv - sine * du};
-}
+/// A line along which a part of the bird is measured: a along it from its origin, b across.
+class Axis {
+ public:
+  Axis(float u, float v, float tilt) : u_(u), v_(v), cosine_(std::cos(tilt)), sine_(std::sin(tilt)) {}
+  Point operator()(float u, float v) const {
+    float du = u - u_, dv = v - v_;
+    return {cosine_ * du + sine_ * dv, cosine_ * dv - sine_ * du};
+  }
 
-/// One axis of the bird: where it starts and the way it points.
-struct Axis {
-  float u, v, cosine, sine;
-  Axis(float origin_u, float origin_v, float tilt)
-      : u(origin_u), v(origin_v), cosine(std::cos(tilt)), sine(std::sin(tilt)) {}
-  Point operator()(float pu, float pv) const { return seen_from(pu, pv, u, v, cosine, sine); }
+ private:
+  float u_, v_, cosine_, sine_;
 };
 
 class BirdPainter {
  public:
   BirdPainter(Canvas& canvas, const BirdFactors& factors)
       : canvas_(canvas), species_(factors.species), marks_(float(factors.mark_scale)), bird_(frame(factors)) {
-    float hue = float(factors.body_hue), value = float(factors.body_value);
-    float saturation = float(factors.body_saturation);
+    double hue = factors.body_hue, saturation = factors.body_saturation, value = factors.body_value;
     body_ = ink(hue, saturation, value);
     body_.fade = 0.35f;
-    belly_ = ink(hue, saturation * 0.6f, std::min(value * 1.15f, 0.85f));
+    belly_ = ink(hue, saturation * 0.6, std::min(value * 1.15, 0.85));
     belly_.fade = 0.35f;
-    wing_ = ink(hue, saturation, value * float(factors.wing));
+    wing_ = ink(hue, saturation, value * factors.wing);
     wing_.fade = 0.25f;
-    quill_ = ink(hue, saturation, value * float(factors.wing) * 0.72f);
+    quill_ = ink(hue, saturation, value * factors.wing * 0.72);
     mark_ = factors.light_marks ? Ink{0.96f, 0.95f, 0.90f, 1, 1, 0} : Ink{0.07f, 0.06f, 0.07f, 1, 1, 0};
   }
 
@@ -66,12 +64,9 @@ class BirdPainter {
   }
 
  private:
-  static Ink ink(float hue, float saturation, float value) {
-    auto channel = [&](float start) {
-      float k = std::fmod(start + hue * 6, 6.0f);
-      return value * (1 - saturation * std::clamp(std::min(k, 4 - k), 0.0f, 1.0f));
-    };
-    return {channel(5), channel(3), channel(1), 1, 0, 0};
+  static Ink ink(double hue, double saturation, double value) {
+    Rgb colour = from_hsv(hue, saturation, value);
+    return {colour[0], colour[1], colour[2], 1, 0, 0};
   }
 
   template <class Distance>

@@ -22,14 +22,6 @@ uint64_t draw_seed(PhiloxStream& stream) {
   return uint64_t(stream.integer(1 << 24)) << 20 | uint64_t(stream.integer(1 << 20));
 }
 
-Rgb from_hsv(double hue, double saturation, double value) {
-  auto channel = [&](double start) {
-    double k = std::fmod(start + hue * 6, 6.0);
-    return float(value * (1 - saturation * std::clamp(std::min(k, 4 - k), 0.0, 1.0)));
-  };
-  return {channel(5), channel(3), channel(1)};
-}
-
 Rgb mix(const Rgb& a, const Rgb& b, double share) {
   Rgb out;
   for (size_t c = 0; c < 3; ++c) out[c] = float(a[c] + (b[c] - a[c]) * share);
@@ -64,6 +56,14 @@ void draw_branches(BirdFactors& out, const SyntheticWorld& world, PhiloxStream& 
 }
 
 }  // namespace
+
+Rgb from_hsv(double hue, double saturation, double value) {
+  auto channel = [&](double start) {
+    double k = std::fmod(start + hue * 6, 6.0);
+    return float(value * (1 - saturation * std::clamp(std::min(k, 4 - k), 0.0, 1.0)));
+  };
+  return {channel(5), channel(3), channel(1)};
+}
 
 SyntheticWorld SyntheticWorld::strict() {
   SyntheticWorld world;

@@ -43,10 +43,13 @@ enum class Backdrop { flat, clouds, stripes, blotches };
 
 using Rgb = std::array<float, 3>;
 
+/// Hue in turns of the colour circle; all in [0, 1].
+Rgb from_hsv(double hue, double saturation, double value);
+
 struct Branch {
-  double angle = 0,
-         offset = 0;  ///< radians; distance from the bird's feet or, for the second, from the middle
-  double thickness = 0;
+  double angle = 0;      ///< radians
+  double offset = 0;     ///< of the second one below the middle; the first is under the bird's feet
+  double thickness = 0;  ///< half of it
   Rgb colour{};
 };
 
