@@ -1,16 +1,25 @@
 #!/bin/sh
-# The table of docs/results.md on GTSRB: sh docs/results/gtsrb.sh DATA OUT
-# DATA: folder with Final_Training and Final_Test. Classes 0-20 with labels make the base; classes 21-42 without labels
-# are what each method learns from. The learning rate of each is the best of three on a validation part of the training
-# pictures (whole tracks held out), seed 0. One JSON line a result in OUT/results.jsonl.
+# The tables of docs/results.md: sh docs/results/table.sh gtsrb|synthetic DATA OUT
+# gtsrb: DATA holds Final_Training and Final_Test. Classes 0-20 with labels make the base; the training pictures of
+# classes 21-42, without labels, are what each method learns from.
+# synthetic: DATA is made. 24 species of the simple world with labels make the base; 16 others of the strict world are
+# learned from without labels.
+# The learning rate of each method is the best of three on a validation part of the training pictures (whole tracks held
+# out), seed 0. One JSON line a result in OUT/results.jsonl.
 set -eu
-data=$1 out=$2 plumage=${PLUMAGE:-build/plumage} epochs=${EPOCHS:-20} size=${SIZE:-32}
+kind=$1 data=$2 out=$3 plumage=${PLUMAGE:-build/plumage} epochs=${EPOCHS:-20}
 mkdir -p "$out"
-target="--data $data --dataset gtsrb --classes 21-42"
-common="--set train.size=$size --set augment.flip=0 --set train.epochs=$epochs --set train.log_every=8"
+case $kind in
+  gtsrb)
+    size=32 flip=0 source="--data $data --dataset gtsrb --classes 0-20" target="--data $data --dataset gtsrb --classes 21-42" ;;
+  synthetic)
+    size=64 flip=0.5 source="--data $data/base --dataset synthetic" target="--data $data/target --dataset synthetic"
+    [ -d "$data/base" ] || $plumage synth "$data/base" --classes 24 --per-class 125 --world simple
+    [ -d "$data/target" ] || $plumage synth "$data/target" --classes 16 --per-class 100 --world strict --skip 24 ;;
+esac
+common="--set train.size=$size --set augment.flip=$flip --set train.epochs=$epochs --set train.log_every=8"
 
-$plumage supervised --config configs/base.toml --set train.size="$size" --set augment.flip=0 --set train.epochs=10 \
-  --data "$data" --dataset gtsrb --classes 0-20 --out "$out/base"
+$plumage supervised --config configs/base.toml $common --set train.epochs=10 $source --out "$out/base"
 base=$out/base/checkpoint.safetensors
 $plumage pretrain-decoder --config configs/moco-pairs.toml $common --set decoder.pretrain_epochs=30 --weights "$base" $target --out "$out/decoder"
 
