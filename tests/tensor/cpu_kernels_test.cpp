@@ -1,0 +1,167 @@
+// The fast kernels against ref where the rows of tests/op_cases do not reach: random shapes of convolutions and
+// products (oneDNN has wrong kernels for some, see onednn_conv.cpp), the shapes that choose another algorithm, and
+// results that may not depend on the number of threads.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "tensor/context.h"
+#include "tensor/ops.h"
+
+using namespace plumage;
+
+namespace {
+
+Tensor random(const Shape& shape, DType dtype, uint64_t step) { return ops::normal(shape, {11, Purpose::test, step}, 0, 1, dtype); }
+
+// Largest difference over the largest number of `want`; NaN if any number is NaN.
+double difference(const Tensor& got, const Tensor& want) {
+  std::vector<double> a = got.to_vector(), b = want.to_vector();
+  double largest = 1e-30, error = 0;
+  for (double v : b) largest = std::max(largest, std::fabs(v));
+  for (size_t i = 0; i < a.size(); ++i) {
+    double e = std::fabs(a[i] - b[i]) / largest;
+    if (!(e <= error)) error = e;
+  }
+  return error;
+}
+
+template <class F>
+void same_as_ref(double tolerance, F&& compute) {
+  std::vector<Tensor> fast = compute(), plain;
+  {
+    BackendScope scope(Backend::ref);
+    plain = compute();
+  }
+  for (size_t i = 0; i < fast.size(); ++i) {
+    CAPTURE(i);
+    double error = difference(fast[i], plain[i]);
+    CHECK_MESSAGE(error <= tolerance, "relative to the largest: ", error);
+  }
+}
+
+struct Convolution { Shape x, w; int64_t stride, pad; };
+
+void compare(const Convolution& c, DType dtype, uint64_t step) {
+  INFO(std::string(name_of(dtype)), " x ", c.x.str(), " w ", c.w.str(), " stride ", c.stride, " pad ", c.pad);
+  Tensor x = random(c.x, dtype, 3 * step), w = random(c.w, dtype, 3 * step + 1);
+  Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad).shape(), dtype, 3 * step + 2);
+  same_as_ref(dtype == DType::f32 ? 5e-6 : 1e-2, [&] {
+    return std::vector{ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
+                       ops::conv2d_dw(x, dy, c.w, c.stride, c.pad)};
+  });
+}
+
+struct ThreadsScope {
+  explicit ThreadsScope(int n) : saved(Context::cpu().threads()) { Context::cpu().set_threads(n); }
+  ~ThreadsScope() { Context::cpu().set_threads(saved); }
+  int saved;
+};
+
+}  // namespace
+
+TEST_CASE("cpu: convolutions of random shapes are ref's") {
+  PhiloxStream draw({3, Purpose::test, 1});
+  auto one_of = [&](std::initializer_list<int64_t> list) { return list.begin()[draw.integer(int64_t(list.size()))]; };
+  int compared = 0;
+  for (uint64_t i = 0; i < 240; ++i) {
+    ThreadsScope threads(i % 8 ? 1 : 2);
+    int64_t r = one_of({1, 1, 2, 3, 3, 5, 7}), s = draw.chance(0.8) ? r : one_of({1, 2, 3}), stride = one_of({1, 1, 2, 3});
+    int64_t pad = draw.integer(r + 1), h = 1 + draw.integer(9), w = 1 + draw.integer(7);
+    Shape x{one_of({0, 1, 2, 3, 25}), h, w, one_of({1, 2, 3, 5, 15, 16, 17, 32, 48})};
+    Shape filters{one_of({1, 3, 5, 13, 16, 17, 32, 48}), r, s, x[3]};
+    if (h + 2 * pad < r || w + 2 * pad < s) continue;
+    compare({x, filters, stride, pad}, i % 2 ? DType::f32 : DType::bf16, 100 + i);
+    ++compared;
+  }
+  CHECK(compared > 150);
+}
+
+TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
+  const Convolution list[] = {
+      {{32, 2, 2, 24}, {33, 3, 3, 24}, 1, 1},    // few pixels
+      {{25, 4, 4, 16}, {16, 3, 3, 16}, 1, 1},    //   a batch that does not fill the last panel
+      {{48, 4, 4, 17}, {35, 3, 3, 17}, 2, 1},    //   stride 2
+      {{24, 1, 1, 300}, {40, 3, 3, 300}, 1, 1},  //   one tap of nine; deeper than a panel
+      {{24, 3, 5, 16}, {16, 2, 4, 16}, 1, 3},    //   places that no tap reaches
+      {{2, 14, 14, 3}, {64, 7, 7, 3}, 2, 3},     // the stem
+      {{1, 9, 9, 16}, {3, 3, 3, 16}, 1, 1},      // the picture layer of a decoder
+      {{2, 12, 10, 32}, {48, 3, 3, 32}, 1, 1},   // 3x3, stride 1
+      {{1, 13, 7, 64}, {64, 3, 3, 64}, 1, 1},
+  };
+  uint64_t step = 1000;
+  for (const Convolution& c : list)
+    for (DType dtype : {DType::f32, DType::bf16}) compare(c, dtype, ++step);
+}
+
+TEST_CASE("cpu: products of random shapes are ref's") {
+  PhiloxStream draw({3, Purpose::test, 2});
+  auto size = [&] { return draw.chance(0.3) ? 16 * (1 + draw.integer(8)) : 1 + draw.integer(140); };
+  for (uint64_t i = 0; i < 120; ++i) {
+    ThreadsScope threads(i % 8 ? 1 : 2);
+    int64_t batch = draw.integer(3), m = size(), n = size(), k = size();
+    bool transpose_a = draw.chance(0.5), transpose_b = draw.chance(0.5);
+    DType dtype = i % 2 ? DType::f32 : DType::bf16;
+    auto shape = [&](int64_t rows, int64_t columns, bool t) {
+      if (t) std::swap(rows, columns);
+      return batch ? Shape{batch, rows, columns} : Shape{rows, columns};
+    };
+    Tensor a = random(shape(m, k, transpose_a), dtype, 2 * i), b = random(shape(k, n, transpose_b), dtype, 2 * i + 1);
+    CAPTURE(m);
+    CAPTURE(n);
+    CAPTURE(k);
+    same_as_ref(dtype == DType::f32 ? 5e-6 : 1e-2, [&] { return std::vector{ops::matmul(a, b, transpose_a, transpose_b)}; });
+  }
+}
+
+TEST_CASE("cpu: random numbers are ref's, bit for bit") {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    auto draw = [&] {
+      return std::vector{ops::uniform({40003}, {5, Purpose::init, 7}, -1, 3, dtype), ops::normal({40003}, {5, Purpose::init, 8}, 1, 2, dtype)};
+    };
+    same_as_ref(0, draw);
+  }
+}
+
+TEST_CASE("cpu: sums and random numbers do not depend on the number of threads") {
+  Tensor x = random({64, 24, 24, 40}, DType::f32, 1), dy = random(x.shape(), DType::f32, 2);
+  auto compute = [&] {
+    ops::Moments m = ops::batch_norm_stats(x, 2);
+    ops::NormArguments norm{m.mean, m.variance, Tensor::full({40}, 1.5), Tensor::full({40}, 0.1), 1e-5, Activation::relu, true};
+    Tensor y = ops::batch_norm_apply(x, dy, norm);
+    ops::NormGradients g = ops::batch_norm_bwd(x, y, dy, norm, true);
+    Tensor rows = x.reshape({64 * 24, 24 * 40});
+    return std::vector{m.mean, m.variance, y, g.dx, g.dgamma, g.dbeta, g.dresidual, ops::sum_to(x, {40}), ops::sum(x),
+                       ops::logsumexp(rows), ops::softmax(rows), ops::l2_normalize(rows).first, ops::global_avg_pool(x),
+                       ops::normal({50001}, {1, Purpose::test, 1}), ops::unary(UnaryFn::tanh, x)};
+  };
+  std::vector<Tensor> one, three;
+  {
+    ThreadsScope threads(1);
+    one = compute();
+  }
+  {
+    ThreadsScope threads(3);
+    three = compute();
+  }
+  for (size_t i = 0; i < one.size(); ++i) {
+    CAPTURE(i);
+    CHECK(difference(three[i], one[i]) == 0);
+  }
+}
+
+TEST_CASE("cpu: batch statistics stay accurate far from zero") {
+  Tensor x = ops::normal({16, 8, 8, 20}, {2, Purpose::test, 1}, 1000, 1);
+  ops::Moments fast = ops::batch_norm_stats(x);
+  BackendScope scope(Backend::ref);
+  ops::Moments plain = ops::batch_norm_stats(x);
+  CHECK(difference(fast.mean, plain.mean) <= 1e-7);
+  CHECK(difference(fast.variance, plain.variance) <= 1e-6);
+}
+
+TEST_CASE("cpu: every fast op is named with its strategy") {
+  int fast = 0;
+  for (const OpInfo& op : op_list()) fast += cpu::strategy(op.op) != "ref";
+  CHECK(fast > 30);
+  CHECK(cpu::strategy(Op::scatter_add_rows) == "ref");
+}
