@@ -341,7 +341,7 @@ Tensor narrow(const Tensor& x, int dimension, int64_t first, int64_t count) {
   if (!x.defined()) throw ShapeError("narrow: x is undefined");
   Axis axis = axis_of(x.shape(), dimension, "narrow");
   if (first < 0 || count < 0 || first > axis.size - count)
-    throw ShapeError(message("narrow: ", first, " to ", first + count, " of dimension ", axis.dimension, " of ", x.shape().str()));
+    throw ShapeError(message("narrow: ", count, " from ", first, " on, of dimension ", axis.dimension, " of ", x.shape().str()));
   Shape shape = x.shape();
   shape.set(axis.dimension, count);
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
@@ -385,8 +385,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
 namespace {
 
 int64_t window_positions(int64_t size, int64_t kernel, int64_t stride, int64_t pad, const char* op, const Shape& x) {
-  if (kernel < 1 || stride < 1 || pad < 0)
-    throw ShapeError(message(op, ": kernel ", kernel, ", stride ", stride, ", pad ", pad, ": wanted kernel and stride >= 1, pad >= 0"));
+  if (kernel < 1 || stride < 1 || pad < 0 || pad > INT32_MAX)
+    throw ShapeError(message(op, ": kernel ", kernel, ", stride ", stride, ", pad ", pad, ": wanted kernel and stride >= 1, pad 0 to 2^31"));
   int64_t padded = size + 2 * pad - kernel;
   if (padded < 0)
     throw ShapeError(message(op, ": kernel ", kernel, " with pad ", pad, " is larger than the image, x ", x.str()));

@@ -84,16 +84,15 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::reshape(std::initializer_list<int64_t> sizes) const {
-  Shape shape;
-  int64_t known = 1;
-  for (int64_t s : sizes) if (s >= 0) known *= s;
-  for (int64_t s : sizes) shape.push_back(s >= 0 ? s : (known > 0 ? shape_.count() / known : 0));
+  Shape known, shape;
+  for (int64_t s : sizes) if (s >= 0) known.push_back(s);
+  for (int64_t s : sizes) shape.push_back(s >= 0 ? s : (known.count() > 0 ? shape_.count() / known.count() : 0));
   return reshape(shape);
 }
 
 Tensor Tensor::slice(int64_t first, int64_t n) const {
   if (rank() < 1 || first < 0 || n < 0 || first > size(0) - n)
-    throw ShapeError(message("slice: rows ", first, " to ", first + n, " of shape ", shape_.str()));
+    throw ShapeError(message("slice: ", n, " rows from ", first, " of shape ", shape_.str()));
   Tensor t = *this;
   t.shape_.set(0, n);
   int64_t row = size(0) ? count() / size(0) : 0;
