@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "data/cache.h"
 #include "tensor/context.h"
+#include "tensor/ops.h"
 
 namespace plumage {
 
@@ -21,9 +22,27 @@ void EvaluationArguments::add_to(CLI::App& command) {
   command.add_option("--batch", batch, "pictures at a time")->check(CLI::Range(1, 65536));
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
   command.add_flag("--no-crop", no_crop, "do not cut pictures to the boxes that the data set states");
+  command.add_flag("--reconstructed", reconstructed, "judge what the decoder keeps: features of f(h(f(x))) instead of f(x)");
   command.add_flag("--allow-corrupt", allow_corrupt, "go on although more than 1 % of the pictures cannot be read");
   command.add_flag("--json", json, "one JSON object on standard output, nothing else");
 }
+
+namespace {
+
+// v of the decoder's pictures instead of the pictures themselves, in the cache's order.
+void reconstruct(Features& features, const ResNet& encoder, const Decoder& decoder, int64_t batch) {
+  NoGrad no_grad;
+  Pass pass = Pass::eval();
+  std::vector<Tensor> parts;
+  for (int64_t first = 0; first < features.size(); first += batch) {
+    Var v(features.v.slice(first, std::min(batch, features.size() - first)));  // [b, n]
+    Var x_hat = decoder.forward(v, pass);                                      // [b, px, px, 3]
+    parts.push_back(encoder.features(x_hat, pass).value());
+  }
+  features.v = ops::concat(parts, 0);
+}
+
+}  // namespace
 
 Features EvaluationArguments::features(const std::string& part) const {
   if (threads > 0) Context::cpu().set_threads(threads);
@@ -45,6 +64,7 @@ Features EvaluationArguments::features(const std::string& part) const {
   Progress progress("features of " + dataset.name, cache.size());
   extraction.progress = [&](int64_t done, int64_t) { progress.update(done); };
   Features features = extract_features(*loaded.encoder, cache, extraction);
+  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights).decoder, batch);
   progress.finish(message(cache.size(), " images"));
   return features;
 }

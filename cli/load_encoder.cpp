@@ -2,6 +2,8 @@
 
 #include <sstream>
 
+#include "cli/build_method.h"
+#include "cli/checkpoint.h"
 #include "nn/weights/state.h"
 
 namespace plumage {
@@ -56,6 +58,18 @@ LoadedEncoder load_encoder(const std::string& file) {
   LoadOptions options{.prefix = prefix, .allow_unexpected = {"fc.*"}, .file_name = file};
   load_state(*loaded.encoder, content.tensors, options);
   return loaded;
+}
+
+LoadedDecoder load_decoder(const std::string& file) {
+  TensorFile content = read_safetensors(file);
+  auto first = content.tensors.lower_bound("decoder.");
+  if (first == content.tensors.end() || first->first.rfind("decoder.", 0) != 0) throw InputError(file + ": holds no decoder");
+  Config config = read_checkpoint_config(content, file);
+  config.encoder = recognise_resnet(content.tensors, "encoder.", file);
+  Init init;
+  auto decoder = build_decoder(config, ResNet(config.encoder, init).feature_count());
+  load_state(*decoder, content.tensors, {.prefix = "decoder.", .file_name = file});
+  return {std::move(decoder), config.train.size};
 }
 
 }  // namespace plumage

@@ -19,6 +19,14 @@ struct LoadedEncoder {
 /// no ResNet-18, 34 or 50.
 LoadedEncoder load_encoder(const std::string& file);
 
+/// The decoder that a run's checkpoint holds beside its encoder, and the size of its pictures. Throws InputError if the
+/// file has none.
+struct LoadedDecoder {
+  std::unique_ptr<Decoder> decoder;
+  int64_t size = 0;  ///< pixels a side
+};
+LoadedDecoder load_decoder(const std::string& file);
+
 /// What architecture the tensors under `prefix` are of.
 ResNetOptions recognise_resnet(const std::map<std::string, Tensor>& tensors, const std::string& prefix, const std::string& file);
 

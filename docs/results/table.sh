@@ -11,13 +11,16 @@ kind=$1 data=$2 out=$3 plumage=${PLUMAGE:-build/plumage} epochs=${EPOCHS:-20}
 mkdir -p "$out"
 case $kind in
   gtsrb)
-    size=32 flip=0 source="--data $data --dataset gtsrb --classes 0-20" target="--data $data --dataset gtsrb --classes 21-42" ;;
+    size=32 augment="flip=0 hue=0.05 rotation=0.15 grayscale=0.1"  # colour tells signs apart, and mirrored ones are wrong
+    source="--data $data --dataset gtsrb --classes 0-20" target="--data $data --dataset gtsrb --classes 21-42" ;;
   synthetic)
-    size=64 flip=0.5 source="--data $data/base --dataset synthetic" target="--data $data/target --dataset synthetic"
+    size=64 augment=""
+    source="--data $data/base --dataset synthetic" target="--data $data/target --dataset synthetic"
     [ -d "$data/base" ] || $plumage synth "$data/base" --classes 24 --per-class 125 --world simple
     [ -d "$data/target" ] || $plumage synth "$data/target" --classes 16 --per-class 100 --world strict --skip 24 ;;
 esac
-common="--set train.size=$size --set augment.flip=$flip --set train.epochs=$epochs --set train.log_every=8"
+common="--set train.size=$size --set train.epochs=$epochs --set train.log_every=8"
+for option in $augment; do common="$common --set augment.$option"; done
 
 $plumage supervised --config configs/base.toml $common --set train.epochs=10 $source --out "$out/base"
 base=$out/base/checkpoint.safetensors
