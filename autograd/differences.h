@@ -11,8 +11,9 @@ struct Slope {
   double unsettled = 0;  ///< how much the value still moves when the step is halved
   double jump = 0;       ///< |right derivative - left derivative|: not 0 at a kink
   double noise = 0;      ///< what rounding of q can do to the value
-  /// The sides disagree, or nothing settles, by more than `bound` and rounding explain.
-  bool kink(double bound) const { return jump + unsettled > bound + noise; }
+  /// The sides disagree, or nothing settles, by more than `bound` and rounding explain. Rounding shows in the
+  /// jump about three times as much as in the value.
+  bool kink(double bound) const { return jump + unsettled > bound + 4 * noise; }
 };
 
 /// The changes q(t) - q(0) of all watched quantities.

@@ -11,28 +11,35 @@ void Gradients::add(int i, const Tensor& g) {
   const std::shared_ptr<Node>& input = node_.inputs[size_t(i)];
   if (!input || !wanted_(*input)) return;
   if (g.dtype() != input->dtype)
-    throw DTypeError(message("gradient of ", node_.op, ", input ", i, ": ", name_of(g.dtype()), ", wanted ", name_of(input->dtype)));
+    throw DTypeError(message("gradient of ", node_.op, ", input ", i, ": ", name_of(g.dtype()), ", wanted ",
+                             name_of(input->dtype)));
   Tensor fitted = g;
   if (!(g.shape() == input->shape)) {
     try {
       fitted = ops::sum_to(g, input->shape);
     } catch (const ShapeError&) {
-      throw ShapeError(message("gradient of ", node_.op, ", input ", i, ": shape ", g.shape().str(), ", wanted ", input->shape.str()));
+      throw ShapeError(message("gradient of ", node_.op, ", input ", i, ": shape ", g.shape().str(),
+                               ", wanted ", input->shape.str()));
     }
   }
   Tensor& sum = pending_[input.get()];
-  if (!sum.defined()) sum = fitted;
-  else if (sum.is_unique()) ops::accumulate(fitted, sum);
-  else sum = ops::add(sum, fitted);
+  if (!sum.defined())
+    sum = fitted;
+  else if (sum.is_unique())
+    ops::accumulate(fitted, sum);
+  else
+    sum = ops::add(sum, fitted);
 }
 
 namespace {
 
 Tensor starting_gradient(const Var& loss, const Tensor& cotangent, const char* what) {
-  if (!loss.needs_grad()) throw ShapeError(message(what, ": the loss depends on nothing that needs a gradient"));
+  if (!loss.needs_grad())
+    throw ShapeError(message(what, ": the loss depends on nothing that needs a gradient"));
   if (cotangent.defined()) {
     if (!(cotangent.shape() == loss.shape()) || cotangent.dtype() != loss.dtype())
-      throw ShapeError(message(what, ": cotangent ", cotangent.shape().str(), " for a loss ", loss.shape().str()));
+      throw ShapeError(
+          message(what, ": cotangent ", cotangent.shape().str(), " for a loss ", loss.shape().str()));
     return cotangent;
   }
   if (loss.value().count() != 1)
@@ -42,6 +49,10 @@ Tensor starting_gradient(const Var& loss, const Tensor& cotangent, const char* w
 
 using Wanted = std::function<bool(const Node&)>;
 
+Error already_used(const Node& node) {
+  return Error(message("backward: the graph through ", node.op, " was already used"));
+}
+
 }  // namespace
 
 // One walk: nodes wait in a heap by order, each with the sum of what its users sent.
@@ -50,11 +61,14 @@ struct Walk {
   bool consume = true;
   std::unordered_map<Node*, Tensor> pending;
 
-  // arrived(node, gradient) is told of every node before its rule runs.
+  // arrived(node, gradient) is told of every node before its rule runs, and says whether to go on from there.
   template <class Arrived>
   void run(const std::shared_ptr<Node>& start, const Tensor& gradient, Arrived&& arrived) {
-    auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->order < b->order; };
-    std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> heap(later);
+    auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
+      return a->order < b->order;
+    };
+    std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> heap(
+        later);
     std::unordered_set<Node*> queued{start.get()};
     pending[start.get()] = gradient;
     heap.push(start);
@@ -65,9 +79,8 @@ struct Walk {
       if (found == pending.end()) continue;  // no rule sent anything
       Tensor dy = std::move(found->second);
       pending.erase(found);
-      arrived(*node, dy);
-      if (node->leaf) continue;
-      if (!node->rule) throw Error(message("backward: the graph through ", node->op, " was already used"));
+      if (!arrived(*node, dy)) continue;
+      if (!node->rule) throw already_used(*node);
       {
         Gradients d(*node, wanted, pending);
         if (consume) {
@@ -89,16 +102,21 @@ void backward(const Var& loss, const Tensor& cotangent) {
   NoGrad no_grad;
   Walk walk{[](const Node&) { return true; }};
   walk.run(loss.node(), starting_gradient(loss, cotangent, "backward"), [](Node& node, const Tensor& dy) {
-    if (!node.leaf) return;
-    if (!node.grad.defined()) node.grad = dy.is_unique() ? dy : dy.clone();
-    else ops::accumulate(dy, node.grad);
+    if (!node.leaf) return true;
+    if (!node.grad.defined())
+      node.grad = dy.is_unique() ? dy : dy.clone();
+    else
+      ops::accumulate(dy, node.grad);
+    return false;
   });
 }
 
 namespace {
 
-// All nodes from which some target can be reached, targets included.
-std::unordered_set<const Node*> nodes_towards(const std::shared_ptr<Node>& start, const std::unordered_set<const Node*>& targets) {
+// All nodes from which some target can be reached, targets included. A used node hides what was below it, and
+// so is an error rather than a zero, unless it is all that was asked for.
+std::unordered_set<const Node*> nodes_towards(const std::shared_ptr<Node>& start,
+                                              const std::unordered_set<const Node*>& targets) {
   std::vector<Node*> order;
   std::unordered_set<const Node*> seen;
   std::vector<Node*> stack{start.get()};
@@ -107,7 +125,10 @@ std::unordered_set<const Node*> nodes_towards(const std::shared_ptr<Node>& start
     stack.pop_back();
     if (!seen.insert(node).second) continue;
     order.push_back(node);
-    for (const auto& input : node->inputs) if (input) stack.push_back(input.get());
+    if (!node->leaf && !node->rule && !(targets.size() == 1 && targets.count(node)))
+      throw already_used(*node);
+    for (const auto& input : node->inputs)
+      if (input) stack.push_back(input.get());
   }
   std::sort(order.begin(), order.end(), [](const Node* a, const Node* b) { return a->order < b->order; });
   std::unordered_set<const Node*> towards;
@@ -121,7 +142,8 @@ std::unordered_set<const Node*> nodes_towards(const std::shared_ptr<Node>& start
 
 }  // namespace
 
-std::vector<Tensor> gradient(const Var& loss, const std::vector<Var>& with_respect_to, const Tensor& cotangent, bool consume) {
+std::vector<Tensor> gradient(const Var& loss, const std::vector<Var>& with_respect_to,
+                             const Tensor& cotangent, bool consume) {
   NoGrad no_grad;
   std::unordered_set<const Node*> targets;
   for (const Var& x : with_respect_to) {
@@ -134,7 +156,12 @@ std::vector<Tensor> gradient(const Var& loss, const std::vector<Var>& with_respe
     if (towards.count(loss.node().get())) {
       Walk walk{[&](const Node& node) { return towards.count(&node) > 0; }, consume};
       walk.run(loss.node(), starting_gradient(loss, cotangent, "gradient"),
-               [&](Node& node, const Tensor& dy) { if (targets.count(&node)) found[&node] = dy; });
+               [&](Node& node, const Tensor& dy) {
+                 if (targets.count(&node)) found[&node] = dy;
+                 bool more = false;  // nothing below was asked for: its rule need not run
+                 for (const auto& input : node.inputs) more |= input && towards.count(input.get());
+                 return more;
+               });
     }
   }
   std::vector<Tensor> out;
