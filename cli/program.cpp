@@ -42,6 +42,7 @@ int run_program(int argc, char** argv) {
   } catch (const ExitWith& exit) {
     return exit.code;
   } catch (const Error& error) {
+    if (environment().debug) throw;  // uncaught: a debugger or core file then shows where it came from
     return fail(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {
     return fail("out of memory; try a smaller batch or image size", 1);
