@@ -80,6 +80,8 @@ const Layer kLayers[] = {
 Family conv2d_family() {
   Family family{"conv2d", {}, {}};
   for (const Layer& l : kLayers) family.rows.push_back(conv2d_row(l));
+  family.rows.push_back(with_nan(conv2d_row({2, 9, 9, 5, 17, 3, 3, 2, 1})));
+  family.rows.back().inputs[1].domain = Domain::normal;
   Tensor x = Tensor::zeros({1, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3}), y = Tensor::zeros({1, 3, 3, 2});
   family.errors = {
       {"conv2d channels", {"conv2d", "C=4", "C=3"}, [=] { ops::conv2d(x, Tensor::zeros({2, 3, 3, 4})); }},

@@ -44,6 +44,7 @@ Family matmul_family() {
       family.rows.push_back(matmul_row(0, 63, 31, 65, ta, tb));
       family.rows.push_back(matmul_row(3, 7, 5, 13, ta, tb));
     }
+  family.rows.push_back(with_nan(matmul_row(0, 17, 15, 33, false, true)));
   family.rows.push_back(matmul_row(0, 1, 65, 7, false, true));
   family.rows.push_back(matmul_row(0, 65, 7, 1, false, false));
   family.rows.push_back(matmul_row(0, 0, 5, 7, false, false));

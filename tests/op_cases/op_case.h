@@ -35,6 +35,7 @@ enum class Domain : uint8_t {
   ties,            ///< -1, 0, 1
   offset,          ///< 50 + N(0, 1): what a one-pass variance gets wrong
   masked,          ///< a third is -inf; the whole first row too
+  some_nan,        ///< one in twenty is NaN, the rest N(0, 1)
   specials,        ///< NaN, +-inf, +-0, large, tiny among N(0, 1)
 };
 
@@ -79,6 +80,16 @@ struct Row {
   bool specials = false;      ///< NaN and infinities are expected where the formula has them
   bool empty = false;         ///< the outputs have no elements
 };
+
+/// The same row with NaN in its inputs of the row's type: they must come out where the formula has them, and only there.
+inline Row with_nan(Row row) {
+  row.name += " NaN";
+  row.specials = true;
+  row.gradient = Gradient::compared;
+  for (Input& input : row.inputs)
+    if (input.role == Role::data) input.domain = Domain::some_nan;
+  return row;
+}
 
 /// A call that must throw, and what its message must hold.
 struct ErrorRow {

@@ -39,6 +39,7 @@ std::vector<double> numbers(Domain domain, int64_t n, PhiloxKey key) {
       case Domain::ties: out[i] = std::floor(u * 3) - 1; break;
       case Domain::offset: out[i] = 50 + z; break;
       case Domain::masked: out[i] = u < 1.0 / 3 ? -inf : z; break;
+      case Domain::some_nan: out[i] = u < 0.05 ? nan : z; break;
       case Domain::specials: out[i] = u < 0.5 ? z : special[i % std::size(special)]; break;
     }
   }

@@ -143,6 +143,9 @@ Family pool_family() {
     family.rows.push_back(max_pool_row({1, 8, 8, 5, 2, 2, 0}, domain));
   }
   family.rows.push_back(max_pool_bwd_ties_row());
+  family.rows.push_back(with_nan(max_pool_row({2, 11, 9, 16, 3, 2, 1}, Domain::ties)));
+  family.rows.push_back(with_nan(avg_pool_row({2, 11, 9, 16, 3, 2, 1})));
+  family.rows.push_back(with_nan(global_avg_pool_row({5, 3, 3, 17})));
   for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 7, 7, 65}, Shape{0, 2, 2, 3}, Shape{2, 7, 7, 512}})
     family.rows.push_back(global_avg_pool_row(shape));
   for (int factor : {1, 2, 3})

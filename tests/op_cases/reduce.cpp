@@ -133,6 +133,8 @@ Family reduce_family() {
       {{2, 3, 5, 7}, {1, 3, 1, 7}}, {{2, 3, 5, 7}, {7}}, {{2, 3, 5, 7, 11}, {2, 1, 5, 1, 11}}, {{3, 1025}, {}},
       {{0, 5}, {5}}, {{0, 5}, {}}, {{5, 0}, {1, 0}}};
   for (const auto& [from, to] : sums) family.rows.push_back(sum_to_row(from, to));
+  family.rows.push_back(with_nan(sum_to_row({31, 17}, {31, 1})));
+  family.rows.push_back(with_nan(sum_to_row({31, 17}, {17})));
   for (const Shape& shape : {Shape{1}, Shape{13}, Shape{5, 7}, Shape{3, 5, 33}, Shape{17, 65}, Shape{7, 1}, Shape{0, 5}})
     family.rows.push_back(max_last_row(shape, Domain::distinct));
   for (Domain domain : {Domain::ties, Domain::specials}) {

@@ -164,6 +164,8 @@ Family rows_family() {
     family.rows.push_back(l2_normalize_row(shape, 1e-12));
   family.rows.push_back(l2_normalize_row({7, 11}, 100, " all shorter than epsilon"));
 
+  family.rows.push_back(with_nan(l2_normalize_row({31, 17}, 1e-12)));
+
   family.rows.push_back(gather_row({1}, {0}));
   family.rows.push_back(gather_row({5, 7}, {4, 0, 4, 4, 1, 2, 0}));
   family.rows.push_back(gather_row({3, 2, 5}, {2, 2}));

@@ -23,7 +23,7 @@ Values probabilities_of(const Values& x) {
     long double sum = 0;
     for (int64_t i = r * x.columns(); i < (r + 1) * x.columns(); ++i) sum += std::exp(static_cast<long double>(x[i]));
     for (int64_t i = r * x.columns(); i < (r + 1) * x.columns(); ++i)
-      y[i] = x[i] == -kInf ? 0 : double(std::exp(static_cast<long double>(x[i])) / sum);
+      y[i] = x[i] == -kInf && !std::isnan(sum) ? 0 : double(std::exp(static_cast<long double>(x[i])) / sum);
   }
   return y;
 }
@@ -63,7 +63,7 @@ Row log_softmax_row(const Shape& shape, Domain domain) {
                 for (int64_t r = 0; r < y.rows(); ++r) {
                   double lse = lse_of(x[0], r);
                   for (int64_t i = r * y.columns(); i < (r + 1) * y.columns(); ++i)
-                    y[i] = x[0][i] == -kInf ? -kInf : x[0][i] - lse;
+                    y[i] = x[0][i] == -kInf && !std::isnan(lse) ? -kInf : x[0][i] - lse;
                 }
                 return std::vector{y};
               },
@@ -122,12 +122,14 @@ Family softmax_family() {
       family.rows.push_back(make(shape, Domain::normal));
     family.rows.push_back(make({13, 33}, Domain::offset));
     family.rows.push_back(make({13, 33}, Domain::masked));
+    family.rows.push_back(with_nan(make({31, 17}, Domain::normal)));
   }
   family.rows.push_back(softmax_row({3, 0}, Domain::normal));
   for (auto [B, C] : {std::pair<int64_t, int64_t>{1, 1}, {1, 7}, {13, 31}, {5, 1025}, {0, 5}})
     family.rows.push_back(cross_entropy_row(B, C, Domain::normal));
   family.rows.push_back(cross_entropy_row(13, 31, Domain::offset));
   family.rows.push_back(cross_entropy_row(13, 31, Domain::masked));
+  family.rows.push_back(with_nan(cross_entropy_row(31, 17, Domain::normal)));
 
   Tensor x = Tensor::zeros({2, 3}), one = Tensor::zeros({}), i = Tensor::zeros({2, 3}, DType::i64);
   Tensor labels = Tensor::zeros({2}, DType::i64), outside = Tensor::full({2}, 3, DType::i64);
