@@ -8,6 +8,7 @@
 #include "data/loader.h"
 #include "data/split.h"
 #include "eval/lbfgs.h"
+#include "tensor/context.h"
 #include "tensor/ops.h"
 
 namespace plumage {
@@ -52,6 +53,22 @@ Tensor prepare(const Tensor& v, bool normalize) {
   Tensor x = v.dtype() == DType::f64 ? v : ops::cast(v, DType::f32);
   return normalize ? ops::l2_normalize(x).first : x;
 }
+
+/// Steps as small as a probe's are over before a second thread has woken up, and where other programs want
+/// the cores too, waiting for it costs ten times the work: one thread serves where a step is short.
+class ThreadsForSteps {
+ public:
+  explicit ThreadsForSteps(int64_t multiplications) : saved_(Context::cpu().threads()) {
+    constexpr int64_t kShort = 100'000'000;
+    if (multiplications < kShort) Context::cpu().set_threads(1);
+  }
+  ~ThreadsForSteps() { Context::cpu().set_threads(saved_); }
+  ThreadsForSteps(const ThreadsForSteps&) = delete;
+  ThreadsForSteps& operator=(const ThreadsForSteps&) = delete;
+
+ private:
+  int saved_;
+};
 
 struct Gradient {
   Tensor dweight, dbias;
@@ -193,6 +210,8 @@ LinearProbe train_probe(const Features& train, const ProbeOptions& options) {
   check_train(train);
   Tensor x = prepare(train.v, options.normalize);  // x: [N, n]
   int64_t classes = train.class_count();
+  int64_t rows = options.solver == "sgd" ? std::min(options.batch, train.size()) : train.size();
+  ThreadsForSteps threads(rows * x.size(1) * classes);
   LinearProbe probe;
   if (options.solver == "sgd") {
     probe = train_sgd(x, train.labels, classes, options);
