@@ -67,7 +67,7 @@ Rgb from_hsv(double hue, double saturation, double value) {
 
 SyntheticWorld SyntheticWorld::strict() {
   SyntheticWorld world;
-  world.mark_scale = 1.3;
+  world.mark_scale = 1.6;
   world.scale = {0.9, 1.15};
   world.body_value = {0.4, 0.75};
   world.body_saturation = {0.25, 0.7};
