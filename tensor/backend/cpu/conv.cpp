@@ -1,4 +1,4 @@
-// Chooses how a convolution is computed, by its shape alone. Next: few_pixels.cpp, onednn_conv.cpp, im2col.cpp.
+// Chooses how a convolution is computed, by its shape alone. Next: few_pixels.cpp, winograd.cpp, onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
 #include <cstring>
@@ -15,6 +15,7 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   flush_denormals();
   if (empty(x.shape, w.shape, y.shape)) return clear(y);
   if (few_pixels::fits(x.shape, w.shape, y.shape, x.dtype)) return few_pixels::conv2d(context, x, w, y, window);
+  if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window);
   if (!onednn::conv2d(context, x, w, y, window)) im2col::conv2d(context, x, w, y, window);
 }
 
@@ -22,6 +23,7 @@ void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
   flush_denormals();
   if (empty(dx.shape, w.shape, dy.shape)) return clear(dx);
   if (few_pixels::fits(dx.shape, w.shape, dy.shape, dy.dtype)) return few_pixels::conv2d_dx(context, dy, w, dx, window);
+  if (winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, dx, window);
   if (!onednn::conv2d_dx(context, dy, w, dx, window)) im2col::conv2d_dx(context, dy, w, dx, window);
 }
 
@@ -29,6 +31,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   flush_denormals();
   if (empty(x.shape, dw.shape, dy.shape)) return clear(dw);
   if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
+  if (winograd::fits(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
   if (!onednn::conv2d_dw(context, x, dy, dw, window)) im2col::conv2d_dw(context, x, dy, dw, window);
 }
 

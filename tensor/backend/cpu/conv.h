@@ -1,4 +1,4 @@
-// The three ways to compute a convolution. conv.cpp chooses.
+// The ways to compute a convolution. conv.cpp chooses.
 #pragma once
 #include "tensor/backend/cpu/parallel.h"
 
@@ -11,6 +11,14 @@ void conv2d(Context& context, In x, In w, Out y, Window window);
 void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace few_pixels
+
+/// 3x3 filters, stride 1: F(2x2, 3x3).
+namespace winograd {
+bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
+void conv2d(Context& context, In x, In w, Out y, Window window);
+void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace winograd
 
 /// False, and nothing is done, where oneDNN is not built in or has no fast kernel that can be trusted.
 namespace onednn {

@@ -62,7 +62,7 @@ void sum_products(Context& context, const std::vector<std::vector<Pair>>& places
       float* to = c + place * apart + j;
       auto rows = [&](int64_t depth, const float* b_panel, auto&& a_panel, bool add) {
         for (int64_t i = 0; i < a.count(); ++i)
-          multiply_panels(depth, a_panel(i), b_panel, to + i * kPanelRows * ldc, ldc, std::min(kPanelRows, m - i * kPanelRows),
+          multiply_panels(depth, a_panel(i), kPanelRows, b_panel, to + i * kPanelRows * ldc, ldc, std::min(kPanelRows, m - i * kPanelRows),
                           std::min(kPanelColumns, n - j), add);
       };
       bool add = false;

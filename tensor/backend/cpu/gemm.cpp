@@ -51,17 +51,44 @@ void pack_turned(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
   }
 }
 
-// sums[kRows][kColumns] = panel of a times panel of b
-PLUMAGE_INLINE void accumulate_panels(int64_t depth, const float* a, const float* b, V (&sums)[kRows][2]) {
-  for (int64_t l = 0; l < depth; ++l, a += kRows, b += kColumns) {
+// sums[kRows][kColumns] = rows a[i * row + l * step] times panel of b. Three rows from each pointer are addressed
+// without further registers.
+PLUMAGE_INLINE void accumulate(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, V (&sums)[kRows][2]) {
+  const float *a0 = a, *a1 = a + 3 * row, *a2 = a + (kRows > 6 ? 6 : 0) * row, *a3 = a + (kRows > 6 ? 9 : 0) * row;
+  for (int64_t l = 0; l < depth; ++l, b += kColumns) {
     V b0 = load(b), b1 = load(b + kLanes);
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
-      V x = splat(a[i]);
+      const float* from = i < 3 ? a0 : i < 6 ? a1 : i < 9 ? a2 : a3;
+      V x = splat(from[(i % 3) * row]);
       sums[i][0] += x * b0;
       sums[i][1] += x * b1;
     }
+    a0 += step;
+    a1 += step;
+    a2 += step;
+    a3 += step;
   }
+}
+
+PLUMAGE_INLINE void put_tile(const V (&sums)[kRows][2], float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+  if (m == kRows && n == kColumns) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kRows; ++i) {
+      float* row = c + i * ldc;
+      store(row, add ? sums[i][0] + load(row) : sums[i][0]);
+      store(row + kLanes, add ? sums[i][1] + load(row + kLanes) : sums[i][1]);
+    }
+    return;
+  }
+  float tile[kRows * kColumns];
+#pragma GCC unroll 12
+  for (int i = 0; i < kRows; ++i) {
+    store(tile + i * kColumns, sums[i][0]);
+    store(tile + i * kColumns + kLanes, sums[i][1]);
+  }
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kColumns + j] + (add ? c[i * ldc + j] : 0.f);
 }
 
 }  // namespace
@@ -83,26 +110,18 @@ void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
   }
 }
 
-void multiply_panels(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
+                     bool add) {
   V sums[kRows][2] = {};
-  accumulate_panels(depth, a, b, sums);
-  if (m == kRows && n == kColumns) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kRows; ++i) {
-      float* row = c + i * ldc;
-      store(row, add ? sums[i][0] + load(row) : sums[i][0]);
-      store(row + kLanes, add ? sums[i][1] + load(row + kLanes) : sums[i][1]);
-    }
-    return;
-  }
-  float tile[kRows * kColumns];
-#pragma GCC unroll 12
-  for (int i = 0; i < kRows; ++i) {
-    store(tile + i * kColumns, sums[i][0]);
-    store(tile + i * kColumns + kLanes, sums[i][1]);
-  }
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kColumns + j] + (add ? c[i * ldc + j] : 0.f);
+  if (a_step == kRows) accumulate(depth, a, 1, kRows, b, sums);
+  else accumulate(depth, a, 1, a_step, b, sums);
+  put_tile(sums, c, ldc, m, n, add);
+}
+
+void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+  V sums[kRows][2] = {};
+  accumulate(depth, a, row, 1, b, sums);
+  put_tile(sums, c, ldc, m, n, add);
 }
 
 int64_t gemm_buffer_size() { return kTall * kDepth + kWide * kDepth; }
@@ -123,7 +142,7 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, floa
         pack_panels(tall, depth, a.data + i0 * a.row + l0 * a.column, a.row, a.column, kRows, packed_a);
         for (int64_t j = 0; j < wide; j += kColumns)
           for (int64_t i = 0; i < tall; i += kRows)
-            multiply_panels(depth, packed_a + i * depth, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
+            multiply_panels(depth, packed_a + i * depth, kRows, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
                    std::min(kRows, tall - i), std::min(kColumns, wide - j), onto);
       }
     }

@@ -18,8 +18,13 @@ extern const int64_t kPanelRows, kPanelColumns;
 /// to[panel][l][i] = from[(panel * unit + i) * row + l * step], for all panels of `rows` rows; row or step is 1.
 template <class T>
 void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to);
-/// c[m, n] = panel of a times panel of b (+ c if `add`), m <= kPanelRows, n <= kPanelColumns.
-void multiply_panels(int64_t depth, const float* a, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add);
+/// c[m, n] = panel of a times panel of b (+ c if `add`), m <= kPanelRows, n <= kPanelColumns. A panel of a may be part
+/// of a wider one: `a_step` is the distance between its depths.
+void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
+                     bool add);
+/// The same with a's rows as they lie in memory, `row` apart and along the depth; kPanelRows of them must be readable.
+/// Distances that are multiples of 4 KB would fight for the same lines of the cache.
+void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add);
 
 /// Floats of packing memory that one thread needs.
 int64_t gemm_buffer_size();
