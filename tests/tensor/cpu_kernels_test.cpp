@@ -87,7 +87,9 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{2, 14, 14, 3}, {64, 7, 7, 3}, 2, 3},     // the stem
       {{1, 9, 9, 16}, {3, 3, 3, 16}, 1, 1},      // the picture layer of a decoder
       {{2, 12, 10, 32}, {48, 3, 3, 32}, 1, 1},   // 3x3, stride 1
-      {{1, 13, 7, 64}, {64, 3, 3, 64}, 1, 1},
+      {{1, 13, 7, 64}, {64, 3, 3, 64}, 1, 1},    // by Winograd: odd sizes
+      {{2, 6, 9, 35}, {70, 3, 3, 35}, 1, 0},    //   channels that do not fill vectors, no padding
+      {{1, 5, 8, 300}, {40, 3, 3, 300}, 1, 2},  //   deeper than a panel, more padding
   };
   uint64_t step = 1000;
   for (const Convolution& c : list)
