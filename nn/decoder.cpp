@@ -7,20 +7,23 @@ namespace plumage {
 
 namespace {
 
-/// The last layer: 3x3 to three channels. Drawn as PyTorch draws a plain convolution, U(-1, 1) / sqrt(fan in): He's
-/// fan-out deviation would start with pictures many times too bright.
+/// The last layer: 3x3 to three channels. Drawn as PyTorch draws a plain convolution, U(-1, 1) / sqrt(fan
+/// in): He's fan-out deviation would start with pictures many times too bright.
 Conv2d picture_layer(int64_t in, Init& init) {
   Conv2d conv(in, 3, 3, 1, 1, init, true);
   double bound = 1 / std::sqrt(9.0 * double(in));
-  conv.weight = Var(ops::uniform(conv.weight.shape(), {init.seed, Purpose::init, init.next++}, -bound, bound, init.dtype), true);
+  conv.weight = Var(
+      ops::uniform(conv.weight.shape(), {init.seed, Purpose::init, init.next++}, -bound, bound, init.dtype),
+      true);
   return conv;
 }
 
-/// A residual block whose first 3x3 convolution sees the map upsampled by `up`. The skip's 1x1 runs before the
-/// upsampling, which gives the same numbers for a quarter of the work.
+/// A residual block whose first 3x3 convolution sees the map upsampled by `up`. The skip's 1x1 runs before
+/// the upsampling, which gives the same numbers for a quarter of the work.
 class UpBlock : public Module {
  public:
-  UpBlock(bool bottleneck, int64_t in, int64_t channels, int up, Init& init) : bottleneck_(bottleneck), up_(up) {
+  UpBlock(bool bottleneck, int64_t in, int64_t channels, int up, Init& init)
+      : bottleneck_(bottleneck), up_(up) {
     int64_t out = bottleneck ? 4 * channels : channels;
     conv1_ = bottleneck ? Conv2d(in, channels, 1, 1, 0, init) : Conv2d(in, channels, 3, 1, 1, init);
     bn1_ = BatchNorm2d(channels, init);
@@ -101,7 +104,10 @@ class LightDecoder : public Decoder {
   }
 
  private:
-  struct Stage { Conv2d conv; BatchNorm2d bn; };
+  struct Stage {
+    Conv2d conv;
+    BatchNorm2d bn;
+  };
   int64_t side_;
   Linear fc_;
   std::vector<Stage> stages_;
@@ -111,7 +117,8 @@ class LightDecoder : public Decoder {
 /// "residual" and "resnet": linear layers, residual blocks that grow the map, and the picture.
 class ResidualDecoder : public Decoder {
  public:
-  ResidualDecoder(int64_t features, int64_t latent, int64_t side, int64_t channels, Init& init) : side_(side), channels_(channels) {
+  ResidualDecoder(int64_t features, int64_t latent, int64_t side, int64_t channels, Init& init)
+      : side_(side), channels_(channels) {
     if (latent > 0) latent_ = Linear(features, latent, init);
     fc_ = Linear(latent > 0 ? latent : features, side * side * channels, init);
   }
@@ -151,7 +158,8 @@ class ResidualDecoder : public Decoder {
   Conv2d out_;
 };
 
-/// Channels for as many x2 stages as px allows: down to a map of about 4 ("light") or by 32 in all ("residual").
+/// Channels for as many x2 stages as px allows: down to a map of about 4 ("light") or by 32 in all
+/// ("residual").
 std::vector<int64_t> default_widths(bool light, const ResNetOptions& encoder, int64_t px) {
   static const std::vector<double> kLight = {2, 1.5, 0.75, 0.375, 0.25}, kBasic = {3, 1.5, 0.75, 0.5, 0.25},
                                    kBottleneck = {4, 2, 1, 0.5, 0.25};
@@ -171,13 +179,14 @@ int64_t first_side(const std::string& arch, int64_t px, int64_t factor) {
   return px / factor;
 }
 
-std::unique_ptr<Decoder> mirrored(const DecoderOptions& options, const ResNetOptions& encoder, int64_t features, int64_t px,
-                                  Init& init) {
+std::unique_ptr<Decoder> mirrored(const DecoderOptions& options, const ResNetOptions& encoder,
+                                  int64_t features, int64_t px, Init& init) {
   ResNetLayout layout = layout_of(encoder);
   int64_t side = first_side(options.arch, px, layout.stride);
-  auto decoder = std::make_unique<ResidualDecoder>(features, options.latent, side, 8 * encoder.width * layout.expansion, init);
+  auto decoder = std::make_unique<ResidualDecoder>(features, options.latent, side,
+                                                   8 * encoder.width * layout.expansion, init);
   bool imagenet = encoder.stem == Stem::imagenet;
-  for (int stage = 3; stage >= 0; --stage) {  // layer4 .. layer1; what layer1 did not shrink, the max pool did
+  for (int stage = 3; stage >= 0; --stage) {  // layer4 to layer1, which takes back the max pool's stride
     int up = stage > 0 || imagenet ? 2 : 1;
     decoder->begin_stage();
     for (int64_t i = 0; i < layout.blocks[size_t(stage)]; ++i)
@@ -189,11 +198,12 @@ std::unique_ptr<Decoder> mirrored(const DecoderOptions& options, const ResNetOpt
 
 }  // namespace
 
-std::unique_ptr<Decoder> make_decoder(const DecoderOptions& options, const ResNetOptions& encoder, int64_t features,
-                                      int64_t px, Init& init) {
+std::unique_ptr<Decoder> make_decoder(const DecoderOptions& options, const ResNetOptions& encoder,
+                                      int64_t features, int64_t px, Init& init) {
   if (px < 1 || px > 8192 || features < 1 || options.latent < 0)
-    throw InputError(message("decoder '", options.arch, "': ", px, " pixels from ", features, " numbers by way of ",
-                             options.latent, ": wanted 1 to 8192 pixels, at least 1 number"));
+    throw InputError(message("decoder '", options.arch, "': ", px, " pixels from ", features,
+                             " numbers by way of ", options.latent,
+                             ": wanted 1 to 8192 pixels, at least 1 number"));
   if (options.arch == "resnet") return mirrored(options, encoder, features, px, init);
   if (options.arch != "light" && options.arch != "residual")
     throw InputError("decoder '" + options.arch + "' is unknown: wanted light, residual or resnet");
@@ -204,7 +214,8 @@ std::unique_ptr<Decoder> make_decoder(const DecoderOptions& options, const ResNe
     throw InputError(message("decoder '", options.arch, "' with ", widths.size(), " stages for ", px,
                              " pixels: give 1 to 12 widths and an even number of pixels"));
   for (int64_t width : widths)
-    if (width < 1 || width > 65536) throw InputError(message("decoder: width ", width, ": wanted 1 to 65536"));
+    if (width < 1 || width > 65536)
+      throw InputError(message("decoder: width ", width, ": wanted 1 to 65536"));
   int64_t side = first_side(options.arch, px, int64_t(1) << widths.size());
   if (light) return std::make_unique<LightDecoder>(features, side, widths, init);
   auto decoder = std::make_unique<ResidualDecoder>(features, 0, side, widths[0], init);

@@ -16,8 +16,10 @@ Var Mlp::forward(const Var& x, const Pass& pass) const {
   Var y = x;
   for (const Stage& stage : stages_) {
     y = stage.linear.forward(y, pass);
-    if (stage.has_norm) y = stage.norm.forward(y, pass, stage.relu ? Activation::relu : Activation::none);
-    else if (stage.relu) y = relu(y);
+    if (stage.has_norm)
+      y = stage.norm.forward(y, pass, stage.relu ? Activation::relu : Activation::none);
+    else if (stage.relu)
+      y = relu(y);
   }
   return y;
 }
@@ -32,7 +34,10 @@ void Mlp::visit(const std::string& prefix, const Visitor& f) {
 }
 
 Mlp moco_head(int64_t features, int64_t dim, Init& init, bool norm) {
-  return Mlp(features, {{.out = features, .bias = !norm, .norm = norm, .relu = true}, {.out = dim, .bias = !norm, .norm = norm}}, init);
+  return Mlp(features,
+             {{.out = features, .bias = !norm, .norm = norm, .relu = true},
+              {.out = dim, .bias = !norm, .norm = norm}},
+             init);
 }
 
 Mlp simsiam_projector(int64_t features, int64_t dim, Init& init) {

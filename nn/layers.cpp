@@ -14,16 +14,19 @@ Var operand(const Var& x, const Var& weight, const Pass& pass) {
 }
 
 void check_sizes(const char* layer, int64_t in, int64_t out) {
-  if (in < 1 || out < 1) throw InputError(message(layer, ": ", in, " to ", out, " channels: wanted at least 1"));
+  if (in < 1 || out < 1)
+    throw InputError(message(layer, ": ", in, " to ", out, " channels: wanted at least 1"));
 }
 
 }  // namespace
 
-Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, Init& init, bool with_bias)
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad, Init& init,
+               bool with_bias)
     : stride(stride), pad(pad) {
   check_sizes("conv2d", in, out);
   double std = std::sqrt(2.0 / double(out * kernel * kernel));
-  weight = Var(ops::normal({out, kernel, kernel, in}, next_key(init), 0, std, init.dtype), true);  // [K, R, S, C]
+  weight =
+      Var(ops::normal({out, kernel, kernel, in}, next_key(init), 0, std, init.dtype), true);  // [K, R, S, C]
   if (with_bias) bias = Var(Tensor::zeros({out}, init.dtype), true);
 }
 
@@ -69,9 +72,11 @@ Var BatchNorm2d::forward(const Var& x, const Pass& pass, Activation activation, 
   if (pass.statistics == Statistics::running)
     return batch_norm_with(x, weight, bias, residual, running_mean.value(), running_var.value(), options);
 
-  int64_t values = x.value().count() / std::max<int64_t>(1, x.size(-1) * pass.stat_groups);  // a channel and group
+  int64_t values =
+      x.value().count() / std::max<int64_t>(1, x.size(-1) * pass.stat_groups);  // a channel and group
   if (values < 2)
-    throw ShapeError(message("batch_norm: ", values, " value a channel in x ", x.shape(), " and ", pass.stat_groups,
+    throw ShapeError(message("batch_norm: ", values, " value a channel in x ", x.shape(), " and ",
+                             pass.stat_groups,
                              " groups has no variance: use a larger batch or image, or running statistics"));
   BatchNormResult result = batch_norm(x, weight, bias, residual, options);
   if (pass.statistics == Statistics::batch_and_update) {

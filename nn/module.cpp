@@ -5,10 +5,10 @@
 
 namespace plumage {
 
-void StatisticsUpdates::add(Tensor running_mean, Tensor running_variance, Tensor mean, Tensor variance, int64_t count,
-                            double momentum) {
-  list_.push_back({std::move(running_mean), std::move(running_variance), std::move(mean), std::move(variance), count,
-                   momentum});
+void StatisticsUpdates::add(Tensor running_mean, Tensor running_variance, Tensor mean, Tensor variance,
+                            int64_t count, double momentum) {
+  list_.push_back({std::move(running_mean), std::move(running_variance), std::move(mean), std::move(variance),
+                   count, momentum});
 }
 
 namespace {

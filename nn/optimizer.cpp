@@ -35,7 +35,8 @@ void Optimizer::add_norms(const std::string& prefix, Module& module) {
   });
 }
 
-void Optimizer::add_parameter(const std::string& name, const Var& value, Role role, double lr_scale, bool constant_lr) {
+void Optimizer::add_parameter(const std::string& name, const Var& value, Role role, double lr_scale,
+                              bool constant_lr) {
   bool sgd = options_.kind == "sgd";
   for (const auto& [known, unused] : parameters_)
     if (known == name) throw InputError("optimiser: parameter " + name + " was added twice");
@@ -59,14 +60,18 @@ void Optimizer::step(double schedule) {
     Slot& s = slots_[i];
     if (!parameter.grad().defined()) continue;
     double scale = s.lr_scale * (s.constant_lr ? 1 : schedule);
-    if (options_.kind == "sgd") sgd.push_back({parameter.value(), parameter.grad(), s.first, s.weight_decay, scale});
-    else adam.push_back({parameter.value(), parameter.grad(), s.first, s.second, s.weight_decay, scale});
+    if (options_.kind == "sgd")
+      sgd.push_back({parameter.value(), parameter.grad(), s.first, s.weight_decay, scale});
+    else
+      adam.push_back({parameter.value(), parameter.grad(), s.first, s.second, s.weight_decay, scale});
   }
   if (sgd.empty() && adam.empty()) return;
   int64_t step = ++step_count_.data<int64_t>()[0];
-  if (!sgd.empty()) ops::sgd(sgd, {options_.lr, options_.momentum, options_.nesterov});
+  if (!sgd.empty())
+    ops::sgd(sgd, {options_.lr, options_.momentum, options_.nesterov});
   else
-    ops::adam(adam, {options_.lr, options_.beta1, options_.beta2, options_.epsilon, step, options_.kind == "adamw"});
+    ops::adam(adam, {options_.lr, options_.beta1, options_.beta2, options_.epsilon, step,
+                     options_.kind == "adamw"});
   clear_gradients();
 }
 

@@ -51,7 +51,8 @@ ResidualBlock::ResidualBlock(bool bottleneck, int64_t in, int64_t channels, int6
     downsample_conv_ = Conv2d(in, out, 1, stride, 0, init);
     downsample_bn_ = BatchNorm2d(out, init);
   }
-  if (zero_init_residual) ops::fill((bottleneck ? bn3_ : bn2_).weight.value(), 0);  // the block starts as identity
+  if (zero_init_residual)
+    ops::fill((bottleneck ? bn3_ : bn2_).weight.value(), 0);  // the block starts as identity
 }
 
 Var ResidualBlock::forward(const Var& x, const Pass& pass) const {

@@ -7,9 +7,11 @@
 
 namespace plumage {
 
-double schedule_factor(const ScheduleOptions& options, int64_t step, int64_t steps_per_epoch, int64_t epochs) {
+double schedule_factor(const ScheduleOptions& options, int64_t step, int64_t steps_per_epoch,
+                       int64_t epochs) {
   if (steps_per_epoch < 1 || epochs < 1)
-    throw InputError(message("schedule: ", epochs, " epochs of ", steps_per_epoch, " steps: wanted at least 1"));
+    throw InputError(
+        message("schedule: ", epochs, " epochs of ", steps_per_epoch, " steps: wanted at least 1"));
   if (!(options.warmup_epochs >= 0)) throw InputError("schedule: warmup_epochs is negative");
   double epoch = double(step) / double(steps_per_epoch), warmup = options.warmup_epochs;
   if (epoch < warmup) return epoch / warmup;  // by step even where the rest moves by epoch

@@ -1,4 +1,5 @@
-// safetensors: eight bytes of header length, a JSON header, the data. Its names in a module: nn/weights/state.cpp.
+// safetensors: eight bytes of header length, a JSON header, the data. Its names in a module:
+// nn/weights/state.cpp.
 #include "nn/weights/safetensors.h"
 
 #include <fcntl.h>
@@ -25,7 +26,9 @@ constexpr int64_t kLargestHeader = 100'000'000;  // the format's own limit
 struct File {
   int descriptor;
   explicit File(int descriptor) : descriptor(descriptor) {}
-  ~File() { if (descriptor >= 0) ::close(descriptor); }
+  ~File() {
+    if (descriptor >= 0) ::close(descriptor);
+  }
   File(const File&) = delete;
   File& operator=(const File&) = delete;
 };
@@ -36,7 +39,8 @@ struct File {
 
 void read_at(const File& file, const fs::path& path, int64_t offset, void* to, int64_t bytes) {
   for (int64_t done = 0; done < bytes;) {
-    ssize_t got = ::pread(file.descriptor, static_cast<char*>(to) + done, size_t(bytes - done), offset + done);
+    ssize_t got =
+        ::pread(file.descriptor, static_cast<char*>(to) + done, size_t(bytes - done), offset + done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw MachineError(message(path.string(), ": cannot be read: ", std::strerror(errno)));
     if (got == 0) refuse(path, "ends too early");
@@ -62,11 +66,15 @@ void widen(const std::vector<char>& bytes, Tensor& to, Convert convert) {
   }
 }
 
-struct StoredType { const char* name; int64_t size; DType type; };
+struct StoredType {
+  const char* name;
+  int64_t size;
+  DType type;
+};
 constexpr StoredType kStoredTypes[] = {
-    {"F64", 8, DType::f64}, {"F32", 4, DType::f32}, {"F16", 2, DType::f32},  {"BF16", 2, DType::bf16},
-    {"I64", 8, DType::i64}, {"I32", 4, DType::i32}, {"I16", 2, DType::i32},  {"I8", 1, DType::i32},
-    {"U32", 4, DType::i64}, {"U16", 2, DType::i32}, {"U8", 1, DType::u8},    {"BOOL", 1, DType::u8}};
+    {"F64", 8, DType::f64}, {"F32", 4, DType::f32}, {"F16", 2, DType::f32}, {"BF16", 2, DType::bf16},
+    {"I64", 8, DType::i64}, {"I32", 4, DType::i32}, {"I16", 2, DType::i32}, {"I8", 1, DType::i32},
+    {"U32", 4, DType::i64}, {"U16", 2, DType::i32}, {"U8", 1, DType::u8},   {"BOOL", 1, DType::u8}};
 
 const StoredType* find_type(const std::string& name) {
   for (const StoredType& type : kStoredTypes)
@@ -104,11 +112,12 @@ void check_entries(const fs::path& path, const SafetensorsHeader& header, int64_
     if (entry.shape.size() > size_t(Shape::kMaxRank))
       bad("shape " + shape_text(entry.shape) + " has more than 5 dimensions");
     if (entry.begin > entry.end || entry.end > data_bytes)
-      bad(message("offsets ", entry.begin, " to ", entry.end, " lie outside the file's ", data_bytes, " bytes of data"));
+      bad(message("offsets ", entry.begin, " to ", entry.end, " lie outside the file's ", data_bytes,
+                  " bytes of data"));
     auto bytes = bytes_of(entry, type->size);
     if (!bytes || *bytes != entry.end - entry.begin)
-      bad(message("shape ", shape_text(entry.shape), " of ", entry.dtype, " does not take the ", entry.end - entry.begin,
-                  " bytes of its offsets"));
+      bad(message("shape ", shape_text(entry.shape), " of ", entry.dtype, " does not take the ",
+                  entry.end - entry.begin, " bytes of its offsets"));
     order.push_back(&entry);
   }
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
@@ -116,14 +125,18 @@ void check_entries(const fs::path& path, const SafetensorsHeader& header, int64_
   });
   int64_t end = 0;
   for (const SafetensorsEntry* entry : order) {
-    if (entry->begin < end) refuse(path, message("tensor ", entry->name, ": its data overlaps another tensor's"));
-    if (entry->begin > end) refuse(path, message("bytes ", end, " to ", entry->begin, " of the data belong to no tensor"));
+    if (entry->begin < end)
+      refuse(path, message("tensor ", entry->name, ": its data overlaps another tensor's"));
+    if (entry->begin > end)
+      refuse(path, message("bytes ", end, " to ", entry->begin, " of the data belong to no tensor"));
     end = entry->end;
   }
-  if (end != data_bytes) refuse(path, message("bytes ", end, " to ", data_bytes, " of the data belong to no tensor"));
+  if (end != data_bytes)
+    refuse(path, message("bytes ", end, " to ", data_bytes, " of the data belong to no tensor"));
 }
 
-Tensor read_tensor(const File& file, const fs::path& path, const SafetensorsEntry& entry, int64_t data_start) {
+Tensor read_tensor(const File& file, const fs::path& path, const SafetensorsEntry& entry,
+                   int64_t data_start) {
   const StoredType& type = *find_type(entry.dtype);
   Shape shape;
   for (int64_t size : entry.shape) shape.push_back(size);
@@ -158,8 +171,8 @@ TensorFile read_safetensors(const fs::path& path) {
   uint64_t stated;
   read_at(file, path, 0, &stated, 8);
   if (stated > uint64_t(kLargestHeader) || int64_t(stated) > file_bytes - 8)
-    refuse(path, message("is not a safetensors file or is truncated: its header would be ", stated, " bytes, the file has ",
-                         file_bytes));
+    refuse(path, message("is not a safetensors file or is truncated: its header would be ", stated,
+                         " bytes, the file has ", file_bytes));
   std::string text(size_t(stated), '\0');
   read_at(file, path, 8, text.data(), int64_t(stated));
   SafetensorsHeader header = parse_safetensors_header(text, path.string());

@@ -1,5 +1,5 @@
-// The header is read as a stream of events, not as a tree: its memory is that of what it describes, however deep a
-// hostile header nests.
+// The header is read as a stream of events, not as a tree: its memory is that of what it describes, however
+// deep a hostile header nests.
 #include "nn/weights/safetensors_header.h"
 
 #include <nlohmann/json.hpp>
@@ -16,15 +16,18 @@ using Json = nlohmann::json;
 
 constexpr const char* kMetadata = "__metadata__";
 
-/// Takes the parser's events: {NAME: {"dtype": "..", "shape": [..], "data_offsets": [b, e]}, "__metadata__": {K: V}}.
+/// Takes the parser's events: {NAME: {"dtype": "..", "shape": [..], "data_offsets": [b, e]}, "__metadata__":
+/// {K: V}}.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderReader(const std::string& file) : file_(file) {}
   SafetensorsHeader take() { return std::move(header_); }
 
   bool start_object(size_t) override {
-    if (depth_ == 0 || (depth_ == 1 && !in_array_)) ++depth_;
-    else refuse("an object stands where none belongs");
+    if (depth_ == 0 || (depth_ == 1 && !in_array_))
+      ++depth_;
+    else
+      refuse("an object stands where none belongs");
     return true;
   }
   bool key(std::string& key) override {
@@ -52,7 +55,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     return true;
   }
   bool start_array(size_t) override {
-    bool known = depth_ == 2 && !in_array_ && name_ != kMetadata && (field_ == "shape" || field_ == "data_offsets");
+    bool known =
+        depth_ == 2 && !in_array_ && name_ != kMetadata && (field_ == "shape" || field_ == "data_offsets");
     if (!known) refuse("a list stands where none belongs");
     in_array_ = true;
     has_shape_ |= field_ == "shape";
@@ -72,15 +76,20 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     return true;
   }
   bool string(std::string& value) override {
-    if (depth_ == 2 && name_ == kMetadata) header_.metadata[field_] = value;
-    else if (depth_ == 2 && !in_array_ && field_ == "dtype") header_.entries.back().dtype = value;
-    else return refuse("a text stands where none belongs");
+    if (depth_ == 2 && name_ == kMetadata)
+      header_.metadata[field_] = value;
+    else if (depth_ == 2 && !in_array_ && field_ == "dtype")
+      header_.entries.back().dtype = value;
+    else
+      return refuse("a text stands where none belongs");
     return true;
   }
   bool null() override { return refuse("a null stands where none belongs"); }
   bool boolean(bool) override { return refuse("a boolean stands where none belongs"); }
   bool number_integer(int64_t) override { return refuse("tensor " + name_ + " has a negative number"); }
-  bool number_float(double, const std::string&) override { return refuse("tensor " + name_ + " has a broken number"); }
+  bool number_float(double, const std::string&) override {
+    return refuse("tensor " + name_ + " has a broken number");
+  }
   bool binary(Json::binary_t&) override { return refuse("binary data"); }
   bool parse_error(size_t position, const std::string&, const Json::exception&) override {
     return refuse(message("it is not JSON at byte ", position));
@@ -113,7 +122,8 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
   if (!header.metadata.empty()) json[kMetadata] = header.metadata;
   for (const SafetensorsEntry& entry : header.entries) {
     if (entry.name == kMetadata) throw InputError("safetensors: a tensor cannot be named __metadata__");
-    json[entry.name] = {{"dtype", entry.dtype}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
+    json[entry.name] = {
+        {"dtype", entry.dtype}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
   }
   try {
     return json.dump();

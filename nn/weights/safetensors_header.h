@@ -1,5 +1,5 @@
-// The JSON header of a safetensors file, as text and as a list. Checked for form only; nn/weights/safetensors.cpp
-// checks it against the file.
+// The JSON header of a safetensors file, as text and as a list. Checked for form only;
+// nn/weights/safetensors.cpp checks it against the file.
 #pragma once
 #include <cstdint>
 #include <map>

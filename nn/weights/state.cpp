@@ -14,8 +14,10 @@ namespace {
 Tensor permute_filters(const Tensor& w, bool last_to_second) {
   if (w.rank() != 4) throw ShapeError("convolution weights have four dimensions, got " + w.shape().str());
   int64_t k = w.size(0), channels = w.size(last_to_second ? 3 : 1);
-  int64_t rows = w.size(last_to_second ? 1 : 2), columns = w.size(last_to_second ? 2 : 3), area = rows * columns;
-  Tensor y = Tensor::empty(last_to_second ? Shape{k, channels, rows, columns} : Shape{k, rows, columns, channels}, w.dtype());
+  int64_t rows = w.size(last_to_second ? 1 : 2), columns = w.size(last_to_second ? 2 : 3),
+          area = rows * columns;
+  Tensor y = Tensor::empty(
+      last_to_second ? Shape{k, channels, rows, columns} : Shape{k, rows, columns, channels}, w.dtype());
   visit_any(w.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* from = w.data<T>();
@@ -24,8 +26,10 @@ Tensor permute_filters(const Tensor& w, bool last_to_second) {
       for (int64_t p = 0; p < area; ++p)
         for (int64_t c = 0; c < channels; ++c) {
           int64_t inner = (i * area + p) * channels + c, outer = (i * channels + c) * area + p;
-          if (last_to_second) to[outer] = from[inner];
-          else to[inner] = from[outer];
+          if (last_to_second)
+            to[outer] = from[inner];
+          else
+            to[inner] = from[outer];
         }
   });
   return y;
@@ -35,10 +39,14 @@ Tensor permute_filters(const Tensor& w, bool last_to_second) {
 bool fits(std::string_view pattern, std::string_view name) {
   size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
   while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') star = p++, resume = n;
-    else if (p < pattern.size() && pattern[p] == name[n]) ++p, ++n;
-    else if (star != std::string_view::npos) p = star + 1, n = ++resume;
-    else return false;
+    if (p < pattern.size() && pattern[p] == '*')
+      star = p++, resume = n;
+    else if (p < pattern.size() && pattern[p] == name[n])
+      ++p, ++n;
+    else if (star != std::string_view::npos)
+      p = star + 1, n = ++resume;
+    else
+      return false;
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
@@ -70,7 +78,8 @@ std::string some_of(const char* what, const std::vector<std::string>& names) {
 Tensor to_oihw(const Tensor& w) { return permute_filters(w, true); }
 Tensor from_oihw(const Tensor& w) { return permute_filters(w, false); }
 
-LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tensors, const LoadOptions& options) {
+LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tensors,
+                      const LoadOptions& options) {
   const std::string prefix = closed(options.prefix);
   LoadReport report;
   std::vector<std::string> missing, unexpected, mismatched;  // those that are errors
@@ -91,7 +100,8 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
       fill.emplace_back(value.value(), &from);
       continue;
     }
-    report.mismatched.push_back(message(name, ": file ", from.shape(), " ", name_of(from.dtype()), ", module ", wanted, " ", name_of(value.dtype())));
+    report.mismatched.push_back(message(name, ": file ", from.shape(), " ", name_of(from.dtype()),
+                                        ", module ", wanted, " ", name_of(value.dtype())));
     if (!fits_any(options.allow_missing, name) || !fits_any(options.allow_unexpected, name))
       mismatched.push_back(report.mismatched.back());
   }
@@ -104,8 +114,9 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
   }
   report.matched = int64_t(fill.size());
   if (!missing.empty() || !unexpected.empty() || !mismatched.empty() || fill.empty()) {
-    std::string text = options.file_name + (options.file_name.empty() ? "" : ": ") + "the weights do not fit:" +
-                       some_of("mismatched", mismatched) + some_of("missing", missing) + some_of("unexpected", unexpected);
+    std::string text = options.file_name + (options.file_name.empty() ? "" : ": ") +
+                       "the weights do not fit:" + some_of("mismatched", mismatched) +
+                       some_of("missing", missing) + some_of("unexpected", unexpected);
     text += message(" ", fill.size(), " of ", known.size(), " names match");
     if (!prefix.empty()) text += " under the prefix '" + prefix + "'";
     throw InputError(text + "; check the architecture, its width and the file");
@@ -119,7 +130,8 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
 
 void store_state(Module& module, const std::string& prefix, std::map<std::string, Tensor>& tensors) {
   for (auto& [name, value] : module.state())
-    tensors[closed(prefix) + name] = value.value().rank() == 4 ? to_oihw(value.value()) : value.value().clone();
+    tensors[closed(prefix) + name] =
+        value.value().rank() == 4 ? to_oihw(value.value()) : value.value().clone();
 }
 
 }  // namespace plumage

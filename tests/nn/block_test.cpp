@@ -41,7 +41,8 @@ TEST_CASE("residual blocks are PyTorch's: values, every gradient, running statis
       bool bottleneck = name.starts_with("bottleneck");
       Init init = kDouble;
       ResidualBlock block(bottleneck, x[3], bottleneck ? dy[3] / 4 : dy[3], x[1] == dy[1] ? 1 : 2, init);
-      check_module(values, name, block, [&](const Var& v, const Pass& pass) { return block.forward(v, pass); });
+      check_module(values, name, block,
+                   [&](const Var& v, const Pass& pass) { return block.forward(v, pass); });
       ++checked;
     }
   CHECK(checked >= 4);
@@ -147,7 +148,8 @@ TEST_CASE("split statistics: each group by itself, running statistics their aver
   CHECK_CLOSE(y.value().slice(0, 2), Tensor::from<double>(std::vector<double>{-r, 0, r, 0}, {2, 2}), 1e-12);
   updates.apply();
   CHECK_CLOSE(norm.running_mean.value(), Tensor::from<double>(std::vector<double>{0.2, 2}, {2}), 1e-12);
-  CHECK_CLOSE(norm.running_var.value(), Tensor::from<double>(std::vector<double>{0.9 + 0.5, 0.9 + 10}, {2}), 1e-12);
+  CHECK_CLOSE(norm.running_var.value(), Tensor::from<double>(std::vector<double>{0.9 + 0.5, 0.9 + 10}, {2}),
+              1e-12);
 }
 
 TEST_CASE("statistics of one value are refused, and so is an update without a place for it") {
@@ -156,7 +158,8 @@ TEST_CASE("statistics of one value are refused, and so is an update without a pl
   Var x(Tensor::zeros({1, 3}, DType::f64));
   CHECK_THROWS_AS(norm.forward(x, Pass::batch_only()), ShapeError);
   CHECK_THROWS_AS(norm.forward(Var(Tensor::zeros({2, 3}, DType::f64)), Pass::batch_only(2)), ShapeError);
-  CHECK_THROWS_AS(norm.forward(Var(Tensor::zeros({2, 3}, DType::f64)), Pass{.statistics = Statistics::batch_and_update}),
-                  InputError);
+  CHECK_THROWS_AS(
+      norm.forward(Var(Tensor::zeros({2, 3}, DType::f64)), Pass{.statistics = Statistics::batch_and_update}),
+      InputError);
   CHECK(norm.forward(x, Pass::eval()).shape() == Shape{1, 3});
 }

@@ -18,7 +18,11 @@ std::map<std::string, Shape> shapes(Module& module) {
 }  // namespace
 
 TEST_CASE("every decoder makes pictures of the size asked for, and all of it learns") {
-  struct Case { DecoderOptions decoder; ResNetOptions encoder; int64_t px; };
+  struct Case {
+    DecoderOptions decoder;
+    ResNetOptions encoder;
+    int64_t px;
+  };
   std::vector<Case> cases = {
       {{.arch = "light"}, {.arch = "resnet18", .width = 8}, 64},
       {{.arch = "light"}, {.arch = "resnet18", .width = 8}, 48},
@@ -59,10 +63,10 @@ TEST_CASE("the mirrored decoder has the encoder's blocks in reverse") {
   auto decoder = make_decoder({.arch = "resnet", .latent = 16}, encoder, 64, 64, init);
   auto s = shapes(*decoder);
   CHECK(s["latent.weight"] == Shape{16, 64});
-  CHECK(s["fc.weight"] == Shape{2 * 2 * 64, 16});            // the encoder's last map, 64 channels
-  CHECK(s["stage1.0.conv2.weight"] == Shape{8, 3, 3, 8});    // to layer3's 8 x 4 channels
+  CHECK(s["fc.weight"] == Shape{2 * 2 * 64, 16});          // the encoder's last map, 64 channels
+  CHECK(s["stage1.0.conv2.weight"] == Shape{8, 3, 3, 8});  // to layer3's 8 x 4 channels
   CHECK(s["stage1.0.skip.0.weight"] == Shape{32, 1, 1, 64});
-  CHECK(s["stage4.2.conv3.weight"] == Shape{8, 1, 1, 2});    // layer1's
+  CHECK(s["stage4.2.conv3.weight"] == Shape{8, 1, 1, 2});  // layer1's
   CHECK(s["out.weight"] == Shape{3, 3, 3, 8});
   CHECK(s["out.bias"] == Shape{3});
   for (auto [stage, blocks] : {std::pair{1, 3}, {2, 6}, {3, 4}, {4, 3}}) {
@@ -101,7 +105,8 @@ TEST_CASE("a decoder that cannot be is refused in one line") {
   CHECK(refusal({.arch = "dcgan"}, 64) == "decoder 'dcgan' is unknown: wanted light, residual or resnet");
   CHECK(refusal({.arch = "resnet"}, 50) ==
         "decoder 'resnet' upsamples by 32 and cannot make 50 pixels: use a multiple of 32 up to 2048");
-  CHECK(contains(refusal({.arch = "light", .widths = {4, 4, 4}}, 60), "upsamples by 8 and cannot make 60 pixels"));
+  CHECK(contains(refusal({.arch = "light", .widths = {4, 4, 4}}, 60),
+                 "upsamples by 8 and cannot make 60 pixels"));
   CHECK(contains(refusal({.arch = "light"}, 35), "an even number of pixels"));
   CHECK(contains(refusal({.arch = "light", .widths = {0}}, 32), "width 0"));
   CHECK(contains(refusal({.arch = "light"}, 0), "0 pixels"));

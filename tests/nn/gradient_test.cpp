@@ -37,11 +37,14 @@ Tensor normal(const Shape& shape) { return ops::normal(shape, {.seed = 11}, 0, 1
 
 TEST_CASE("gradcheck: small ResNets in training and evaluation mode, with split statistics") {
   OneThread one_thread;
-  for (auto [arch, pass] : {std::pair{"resnet18", Pass::batch_only(2)}, {"resnet18", Pass::eval()}, {"resnet50", Pass::batch_only()}}) {
+  for (auto [arch, pass] : {std::pair{"resnet18", Pass::batch_only(2)},
+                            {"resnet18", Pass::eval()},
+                            {"resnet50", Pass::batch_only()}}) {
     CAPTURE(arch);
     Init init{.seed = 1, .dtype = DType::f64};
     ResNet net({.arch = arch, .stem = Stem::small, .width = 1, .classes = 2}, init);
-    auto report = check(net, normal({4, 16, 16, 3}), [&, p = pass](const Var& x) { return net.logits(net.features(x, p), p); });
+    auto report = check(net, normal({4, 16, 16, 3}),
+                        [&, p = pass](const Var& x) { return net.logits(net.features(x, p), p); });
     CHECK_MESSAGE(report.ok, report.failure);
     CHECK(report.compared > 0);
   }
@@ -55,7 +58,9 @@ TEST_CASE("gradcheck: decoders and heads") {
     CAPTURE(arch);
     ResNetOptions encoder{.arch = "resnet18", .stem = Stem::small, .width = 1};
     std::vector<int64_t> widths = {3, 2};
-    auto decoder = make_decoder({.arch = arch, .latent = 3, .widths = arch == "resnet" ? std::vector<int64_t>{} : widths}, encoder, 4, 8, init);
+    auto decoder = make_decoder(
+        {.arch = arch, .latent = 3, .widths = arch == "resnet" ? std::vector<int64_t>{} : widths}, encoder, 4,
+        8, init);
     auto report = check(*decoder, normal({3, 4}), [&](const Var& v) { return decoder->forward(v, pass); });
     CHECK_MESSAGE(report.ok, report.failure);
   }

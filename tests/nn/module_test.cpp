@@ -26,7 +26,8 @@ TEST_CASE("copy_state makes a copy of its own; another network is refused by nam
   ops::fill(a.weight.value(), 0);
   CHECK(difference(a.weight.value(), b.weight.value()) > 0);
   Linear wide(4, 2, init);
-  CHECK_THROWS_WITH_AS(copy_state(wide, b), "copy_state: weight has shape [2, 4], the target's has [2, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(copy_state(wide, b), "copy_state: weight has shape [2, 4], the target's has [2, 3]",
+                       ShapeError);
   BatchNorm2d norm(2, init);
   CHECK_THROWS_AS(copy_state(norm, b), ShapeError);
 }
@@ -70,13 +71,15 @@ TEST_CASE("a frozen module takes no gradient and still lets one through") {
 
 TEST_CASE("heads are named as torch.nn.Sequential numbers them") {
   Init init;
-  Mlp moco = moco_head(6, 4, init), projector = simsiam_projector(6, 5, init), predictor = simsiam_predictor(5, 2, init);
+  Mlp moco = moco_head(6, 4, init), projector = simsiam_projector(6, 5, init),
+      predictor = simsiam_predictor(5, 2, init);
   CHECK(names(moco) == std::vector<std::string>{"0.weight", "0.bias", "2.weight", "2.bias"});
-  CHECK(names(projector) ==
-        std::vector<std::string>{"0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var", "3.weight", "4.weight",
-                                 "4.bias", "4.running_mean", "4.running_var", "6.weight", "7.running_mean", "7.running_var"});
-  CHECK(names(predictor) == std::vector<std::string>{"0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var",
-                                                     "3.weight", "3.bias"});
+  CHECK(names(projector) == std::vector<std::string>{"0.weight", "1.weight", "1.bias", "1.running_mean",
+                                                     "1.running_var", "3.weight", "4.weight", "4.bias",
+                                                     "4.running_mean", "4.running_var", "6.weight",
+                                                     "7.running_mean", "7.running_var"});
+  CHECK(names(predictor) == std::vector<std::string>{"0.weight", "1.weight", "1.bias", "1.running_mean",
+                                                     "1.running_var", "3.weight", "3.bias"});
   CHECK(moco.parameter_count() == 6 * 6 + 6 + 6 * 4 + 4);
   Var v(ops::normal({3, 6}, {}));
   CHECK(moco.forward(v, Pass::eval()).shape() == Shape{3, 4});

@@ -24,13 +24,18 @@ struct Parameters : Module {
   }
 };
 
-struct Kind { std::string name; OptimizerOptions options; };
+struct Kind {
+  std::string name;
+  OptimizerOptions options;
+};
 const std::vector<Kind> kKinds = {
     {"sgd_lr0.1", {.kind = "sgd", .lr = 0.1, .momentum = 0, .weight_decay = 0}},
     {"sgd_lr0.03_m0.9_wd1e-4", {.kind = "sgd", .lr = 0.03, .momentum = 0.9, .weight_decay = 1e-4}},
-    {"sgd_nesterov_lr0.05_m0.8_wd5e-4", {.kind = "sgd", .lr = 0.05, .momentum = 0.8, .weight_decay = 5e-4, .nesterov = true}},
+    {"sgd_nesterov_lr0.05_m0.8_wd5e-4",
+     {.kind = "sgd", .lr = 0.05, .momentum = 0.8, .weight_decay = 5e-4, .nesterov = true}},
     {"adam_lr1e-3", {.kind = "adam", .lr = 1e-3, .weight_decay = 0}},
-    {"adam_lr2e-3_b0.5_0.99_wd1e-2", {.kind = "adam", .lr = 2e-3, .weight_decay = 1e-2, .beta1 = 0.5, .beta2 = 0.99}},
+    {"adam_lr2e-3_b0.5_0.99_wd1e-2",
+     {.kind = "adam", .lr = 2e-3, .weight_decay = 1e-2, .beta1 = 0.5, .beta2 = 0.99}},
     {"adamw_lr1e-3_wd0.05", {.kind = "adamw", .lr = 1e-3, .weight_decay = 0.05}}};
 
 /// Gives v the gradient g.
@@ -86,8 +91,8 @@ TEST_CASE("schedules: warm-up, milestones, ends, errors") {
   CHECK(schedule_factor(steps, 599, 10, 100) == 1);
   CHECK(schedule_factor(steps, 600, 10, 100) == doctest::Approx(0.1));
   CHECK(schedule_factor(steps, 999, 10, 100) == doctest::Approx(0.01));
-  CHECK(schedule_factor({}, 5, 1, 10) == doctest::Approx(0.5));   // half way
-  CHECK(schedule_factor({}, 500, 1, 10) == doctest::Approx(0));  // past the end
+  CHECK(schedule_factor({}, 5, 1, 10) == doctest::Approx(0.5));                    // half way
+  CHECK(schedule_factor({}, 500, 1, 10) == doctest::Approx(0));                    // past the end
   CHECK(schedule_factor({.warmup_epochs = 2}, 6, 1, 10) == doctest::Approx(0.5));  // cosine over what is left
   CHECK_THROWS_WITH_AS(schedule_factor({.kind = "linear"}, 0, 1, 1),
                        "schedule 'linear' is unknown: wanted cosine, step or constant", InputError);
@@ -127,7 +132,8 @@ TEST_CASE("schedule, rate scale, constant groups and decay of norm parameters") 
     optimizer.add("a", linear, 2);
     optimizer.add("b", constant, 1, true);
     optimizer.add("n", norm);
-    for (auto& [name, value] : optimizer.named_parameters()) set_gradient(value, Tensor::zeros(value.shape(), DType::f64));
+    for (auto& [name, value] : optimizer.named_parameters())
+      set_gradient(value, Tensor::zeros(value.shape(), DType::f64));
     optimizer.step(0.25);
   };
   one_step(true);  // p -= lr * scale * schedule * decay * p
@@ -152,7 +158,8 @@ TEST_CASE("the gradients' norm, and what is no optimiser") {
   CHECK(optimizer.gradient_norm() == doctest::Approx(7));
   optimizer.clear_gradients();
   CHECK(optimizer.gradient_norm() == 0);
-  CHECK_THROWS_WITH_AS(optimizer.add("p", parameters), "optimiser: parameter p.param0 was added twice", InputError);
+  CHECK_THROWS_WITH_AS(optimizer.add("p", parameters), "optimiser: parameter p.param0 was added twice",
+                       InputError);
   CHECK_THROWS_AS(Optimizer({.kind = "lars"}), InputError);
   CHECK_THROWS_AS(Optimizer({.lr = -1}), InputError);
   CHECK_THROWS_AS(Optimizer({.lr = NAN}), InputError);
@@ -177,7 +184,8 @@ TEST_CASE("an optimiser goes on from its saved state as if it had not stopped") 
         CHECK(saved.contains(kind == "sgd" ? "sgd.momentum/p.param0" : "adam.second/p.param0"));
         optimizer = std::make_unique<Optimizer>(OptimizerOptions{.kind = kind});
         optimizer->add("p", parameters);
-        optimizer->visit_state([&](const std::string& name, Tensor& value) { value.copy_from(saved.at(name)); });
+        optimizer->visit_state(
+            [&](const std::string& name, Tensor& value) { value.copy_from(saved.at(name)); });
       }
       return parameters.list[0].value().to_vector();
     };

@@ -1,5 +1,5 @@
-// Values that PyTorch computed: small ones in tests/nn/expected, and the bundle's peers/expected where it is there.
-// Both name their tensors alike, in PyTorch's layouts.
+// Values that PyTorch computed: small ones in tests/nn/expected, and the bundle's peers/expected where it is
+// there. Both name their tensors alike, in PyTorch's layouts.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -64,8 +64,10 @@ inline double difference(const Tensor& a, const Tensor& b) {
   double worst = 0, size = 1;
   for (size_t i = 0; i < x.size(); ++i) {
     double d = x[i] == y[i] ? 0 : std::abs(x[i] - y[i]);
-    if (std::isnan(d) || std::isnan(worst)) worst = NAN;
-    else worst = std::max(worst, d);
+    if (std::isnan(d) || std::isnan(worst))
+      worst = NAN;
+    else
+      worst = std::max(worst, d);
     size = std::max(size, std::abs(y[i]));
   }
   return worst / size;
@@ -74,8 +76,8 @@ inline double difference(const Tensor& a, const Tensor& b) {
 }  // namespace plumage::test
 
 /// NaN fails.
-#define CHECK_CLOSE(a, b, tolerance)                                          \
-  do {                                                                        \
-    double difference_ = plumage::test::difference(a, b);                     \
+#define CHECK_CLOSE(a, b, tolerance)                                               \
+  do {                                                                             \
+    double difference_ = plumage::test::difference(a, b);                          \
     CHECK_MESSAGE(!!(difference_ <= (tolerance)), #a " differs by ", difference_); \
   } while (false)

@@ -32,7 +32,8 @@ std::string expected_listing(const std::string& arch) {
 
 TEST_CASE("ResNet's names, shapes and counts are torchvision's") {
   // Counts: torchvision's models with 1000 classes.
-  for (auto [arch, count] : {std::pair{"resnet18", 11689512}, {"resnet34", 21797672}, {"resnet50", 25557032}}) {
+  for (auto [arch, count] :
+       {std::pair{"resnet18", 11689512}, {"resnet34", 21797672}, {"resnet50", 25557032}}) {
     CAPTURE(arch);
     Init init;
     ResNet net({.arch = arch, .classes = 1000}, init);
@@ -52,7 +53,8 @@ TEST_CASE("ResNet's maps have the sizes that the stem gives") {
   Var v = imagenet.features(x, Pass::eval());
   CHECK(v.shape() == Shape{2, 128});
   CHECK(imagenet.logits(v, Pass::eval()).shape() == Shape{2, 7});
-  CHECK_THROWS_WITH_AS(small.logits(v, Pass::eval()), "resnet18: logits of a network without classes", ShapeError);
+  CHECK_THROWS_WITH_AS(small.logits(v, Pass::eval()), "resnet18: logits of a network without classes",
+                       ShapeError);
 }
 
 TEST_CASE("a network that cannot be is refused") {
@@ -91,7 +93,8 @@ TEST_CASE("a forward changes nothing until its updates are applied") {
   }
 }
 
-TEST_CASE("the compute type bf16 leaves parameters, features and gradients f32, and changes the numbers little") {
+TEST_CASE(
+    "the compute type bf16 leaves parameters, features and gradients f32, and changes the numbers little") {
   Init init{.seed = 3};
   ResNet net({.arch = "resnet50", .width = 8, .classes = 5}, init);
   Var x(ops::normal({4, 32, 32, 3}, {}));

@@ -28,12 +28,15 @@ std::string bytes_of_file(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-std::vector<double> read(const TensorFile& file, const std::string& name) { return file.tensors.at(name).to_vector(); }
+std::vector<double> read(const TensorFile& file, const std::string& name) {
+  return file.tensors.at(name).to_vector();
+}
 
 }  // namespace
 
 TEST_CASE("a file of the safetensors package is read in every type") {
-  TensorFile file = read_safetensors(std::string(PLUMAGE_SOURCE_DIR) + "/tests/nn/expected/dtypes.safetensors");
+  TensorFile file =
+      read_safetensors(std::string(PLUMAGE_SOURCE_DIR) + "/tests/nn/expected/dtypes.safetensors");
   CHECK(file.tensors.size() == 12);
   auto type = [&](const char* name) { return file.tensors.at(name).dtype(); };
   CHECK(type("f64") == DType::f64);
@@ -44,9 +47,11 @@ TEST_CASE("a file of the safetensors package is read in every type") {
   CHECK(type("bool") == DType::u8);
   CHECK(read(file, "f64") == std::vector<double>{1.0 / 3, -0.0, 1e300});
   CHECK(file.tensors.at("f32").shape() == Shape{2, 2});
-  const uint32_t f32[] = {0x3dcccccd, 0x7f800000, 0xc0200000, 1};  // the last is denormal: kernels may flush, files not
+  const uint32_t f32[] = {0x3dcccccd, 0x7f800000, 0xc0200000,
+                          1};  // the last is denormal: kernels may flush, files not
   CHECK(std::memcmp(file.tensors.at("f32").raw(), f32, sizeof f32) == 0);
-  CHECK(read(file, "f16") == std::vector<double>{1, 0x1p-24, 1023 * 0x1p-24, 0x1p-14, 65504, INFINITY, -INFINITY, 0, -1.5});
+  CHECK(read(file, "f16") ==
+        std::vector<double>{1, 0x1p-24, 1023 * 0x1p-24, 0x1p-14, 65504, INFINITY, -INFINITY, 0, -1.5});
   CHECK(std::signbit(read(file, "f16")[7]));
   CHECK(read(file, "bf16") == std::vector<double>{0.5, 3.140625});
   CHECK(file.tensors.at("i64").data<int64_t>()[0] == -(int64_t(1) << 62));
@@ -58,7 +63,8 @@ TEST_CASE("a file of the safetensors package is read in every type") {
   CHECK(file.tensors.at("scalar").shape() == Shape{});
   CHECK(file.tensors.at("scalar").item() == 2.5);
   CHECK(file.tensors.at("empty").shape() == Shape{0, 4});
-  CHECK(file.metadata == std::map<std::string, std::string>{{"made by", "the safetensors package"}, {"quote", "\"\u00e9\""}});
+  CHECK(file.metadata ==
+        std::map<std::string, std::string>{{"made by", "the safetensors package"}, {"quote", "\"\u00e9\""}});
 }
 
 TEST_CASE("what is written is read back bit for bit, aligned, and replaces the earlier file") {
@@ -105,12 +111,15 @@ TEST_CASE("a hostile header is refused in one line that names the file") {
     return "{\"t\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}}";
   };
   const std::string sound = entry("F32", "[2]", "[0,8]");
-  struct Case { std::string what, bytes, says; };
+  struct Case {
+    std::string what, bytes, says;
+  };
   std::vector<Case> cases = {
       {"empty", "", "only 0 bytes"},
       {"short", "abc", "only 3 bytes"},
       {"length beyond the file", file_of(sound, eight, 1 << 20), "its header would be 1048576 bytes"},
-      {"length beyond reason", std::string(8, '\xff') + sound, "its header would be 18446744073709551615 bytes"},
+      {"length beyond reason", std::string(8, '\xff') + sound,
+       "its header would be 18446744073709551615 bytes"},
       {"no header", file_of(""), "does not begin with {"},
       {"not JSON", file_of("{\"t\":"), "not JSON"},
       {"a list", file_of("[1]"), "does not begin with {"},
@@ -119,7 +128,8 @@ TEST_CASE("a hostile header is refused in one line that names the file") {
       {"deep objects", file_of("{\"t\":{\"a\":{\"b\":{}}}}"), "an object stands where none belongs"},
       {"no UTF-8", file_of("{\"\xff\xfe\":{}}"), "not JSON"},
       {"two values", file_of("{}{}"), "not JSON"},
-      {"name twice", file_of("{\"t\":" + sound.substr(5, sound.size() - 6) + ",\"t\":" + sound.substr(5), eight), "twice"},
+      {"name twice",
+       file_of("{\"t\":" + sound.substr(5, sound.size() - 6) + ",\"t\":" + sound.substr(5), eight), "twice"},
       {"key twice", file_of("{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}"), "twice"},
       {"no offsets", file_of("{\"t\":{\"dtype\":\"F32\",\"shape\":[2]}}", eight), "lacks"},
       {"no shape", file_of("{\"t\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", eight), "lacks"},
@@ -130,9 +140,12 @@ TEST_CASE("a hostile header is refused in one line that names the file") {
       {"a negative size", file_of(entry("F32", "[-2]", "[0,8]"), eight), "negative"},
       {"a broken size", file_of(entry("F32", "[2.5]", "[0,8]"), eight), "broken number"},
       {"a size of 2^63", file_of(entry("F32", "[9223372036854775808]", "[0,8]"), eight), "too large"},
-      {"a product that overflows", file_of(entry("F32", "[4294967296,4294967296,4]", "[0,8]"), eight), "does not take"},
-      {"a product that overflows to the right size", file_of(entry("F32", "[2305843009213693953,8,2]", "[0,64]"), std::string(64, 'x')), "does not take"},
-      {"huge beside zero", file_of(entry("F32", "[0,4611686018427387904,4611686018427387904]", "[0,0]")), "tensor t"},
+      {"a product that overflows", file_of(entry("F32", "[4294967296,4294967296,4]", "[0,8]"), eight),
+       "does not take"},
+      {"a product that overflows to the right size",
+       file_of(entry("F32", "[2305843009213693953,8,2]", "[0,64]"), std::string(64, 'x')), "does not take"},
+      {"huge beside zero", file_of(entry("F32", "[0,4611686018427387904,4611686018427387904]", "[0,0]")),
+       "tensor t"},
       {"six dimensions", file_of(entry("F32", "[1,1,1,1,1,2]", "[0,8]"), eight), "more than 5 dimensions"},
       {"unknown type", file_of(entry("F8_E4M3", "[8]", "[0,8]"), eight), "type F8_E4M3 is not supported"},
       {"too little data", file_of(sound, "xxxx"), "lie outside"},
@@ -141,8 +154,11 @@ TEST_CASE("a hostile header is refused in one line that names the file") {
       {"shape too small", file_of(entry("F32", "[1]", "[0,8]"), eight), "does not take"},
       {"data after the end", file_of(sound, eight + "y"), "belong to no tensor"},
       {"data before the start", file_of(entry("F32", "[2]", "[1,9]"), eight + "y"), "belong to no tensor"},
-      {"overlap", file_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[0,5]},"
-                          "\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[3,8]}}", eight), "overlaps"},
+      {"overlap",
+       file_of("{\"a\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[0,5]},"
+               "\"b\":{\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[3,8]}}",
+               eight),
+       "overlaps"},
       {"metadata that is no text", file_of("{\"__metadata__\":{\"a\":1}}"), "a number stands"}};
   ScratchFolder folder;
   for (const Case& c : cases) {
@@ -157,9 +173,11 @@ TEST_CASE("a hostile header is refused in one line that names the file") {
   CHECK(read(read_safetensors(folder.write("sound", file_of(sound + "   ", eight))), "t").size() == 2);
 }
 
-TEST_CASE("a sound file cut at any byte, or with any byte of its header changed, is refused or read; never worse") {
+TEST_CASE(
+    "a sound file cut at any byte, or with any byte of its header changed, is refused or read; never worse") {
   ScratchFolder folder;
-  write_safetensors(folder / "sound", {{{"a", Tensor::zeros({2})}, {"b", Tensor::zeros({3}, DType::u8)}}, {{"k", "v"}}});
+  write_safetensors(folder / "sound",
+                    {{{"a", Tensor::zeros({2})}, {"b", Tensor::zeros({3}, DType::u8)}}, {{"k", "v"}}});
   std::string sound = bytes_of_file(folder / "sound");
   for (size_t cut = 0; cut < sound.size(); ++cut)
     CHECK_THROWS_AS(read_safetensors(folder.write("cut", sound.substr(0, cut))), InputError);
@@ -199,7 +217,9 @@ TEST_CASE("a write that fails leaves the earlier file and nothing else") {
   struct rlimit limited = saved;
   limited.rlim_cur = 4096;
   REQUIRE(::setrlimit(RLIMIT_FSIZE, &limited) == 0);
-  std::string says = thrown<MachineError>([&] { write_safetensors(path, {{{"t", Tensor::zeros({100'000})}}, {}}); });
+  std::string says = thrown<MachineError>([&] {
+    write_safetensors(path, {{{"t", Tensor::zeros({100'000})}}, {}});
+  });
   ::setrlimit(RLIMIT_FSIZE, &saved);
   std::signal(SIGXFSZ, handler);
   CHECK(says.starts_with(path.string() + ": cannot be written: "));

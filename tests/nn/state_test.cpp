@@ -79,14 +79,17 @@ TEST_CASE("weights that do not fit are refused with counts and names, and change
   less.erase("layer1.0.conv1.weight");
   less["head.weight"] = Tensor::zeros({2});
   std::string says = refusal(less, {.file_name = "base.safetensors"});
-  CHECK(says == "base.safetensors: the weights do not fit: 1 missing (layer1.0.conv1.weight); 1 unexpected (head.weight); "
-                "101 of 102 names match; check the architecture, its width and the file");
+  CHECK(says ==
+        "base.safetensors: the weights do not fit: 1 missing (layer1.0.conv1.weight); 1 unexpected "
+        "(head.weight); "
+        "101 of 102 names match; check the architecture, its width and the file");
 
   ResNet wide = tiny(1, 4);
   std::map<std::string, Tensor> other;
   store_state(wide, "", other);
   CHECK(contains(refusal(other), "mismatched (conv1.weight: file [4, 3, 7, 7] f32, module [2, 3, 7, 7]"));
-  CHECK(contains(refusal(state, {.prefix = "encoder_q"}), "0 of 102 names match under the prefix 'encoder_q.'"));
+  CHECK(contains(refusal(state, {.prefix = "encoder_q"}),
+                 "0 of 102 names match under the prefix 'encoder_q.'"));
   CHECK(contains(refusal({}), "0 of 102 names match"));
   CHECK(contains(refusal({}, {.allow_missing = {"*"}}), "0 of 102 names match"));  // nothing filled
   auto integers = state;
@@ -105,8 +108,10 @@ TEST_CASE("patterns allow names to be missing, unexpected, or both") {
   CHECK(report.mismatched.size() == 2);
   CHECK(report.unexpected == std::vector<std::string>{"queue"});
   CHECK_CLOSE(target.state()[0].second.value(), source.state()[0].second.value(), 0);
-  CHECK_THROWS_AS(load_state(target, state, {.allow_missing = {"fc.*"}, .allow_unexpected = {"queue"}}), InputError);
-  CHECK_THROWS_AS(load_state(target, state, {.allow_missing = {"fc."}, .allow_unexpected = {"*"}}), InputError);
+  CHECK_THROWS_AS(load_state(target, state, {.allow_missing = {"fc.*"}, .allow_unexpected = {"queue"}}),
+                  InputError);
+  CHECK_THROWS_AS(load_state(target, state, {.allow_missing = {"fc."}, .allow_unexpected = {"*"}}),
+                  InputError);
 }
 
 TEST_CASE("a ResNet-18 that PyTorch saved gives PyTorch's features and logits") {
@@ -122,8 +127,10 @@ TEST_CASE("a ResNet-18 that PyTorch saved gives PyTorch's features and logits") 
     load_state(net, read_safetensors(folder / "tiny-resnet18.safetensors").tensors);
     Var v = net.features(Var(ops::cast(forward("x"), type)), Pass::eval());
     Var logits = net.logits(v, Pass::eval());
-    CHECK_CLOSE(v.value(), forward(type == DType::f64 ? "features_f64" : "features"), type == DType::f64 ? 1e-12 : 1e-5);
-    CHECK_CLOSE(logits.value(), forward(type == DType::f64 ? "logits_f64" : "logits"), type == DType::f64 ? 1e-12 : 1e-5);
+    CHECK_CLOSE(v.value(), forward(type == DType::f64 ? "features_f64" : "features"),
+                type == DType::f64 ? 1e-12 : 1e-5);
+    CHECK_CLOSE(logits.value(), forward(type == DType::f64 ? "logits_f64" : "logits"),
+                type == DType::f64 ? 1e-12 : 1e-5);
   }
 }
 
@@ -132,7 +139,8 @@ TEST_CASE("ResNet-50 with weights by recipe gives PyTorch's features of real pic
     Init init;
     ResNet net({.arch = "resnet50", .classes = 1000}, init);
     for (auto& [name, value] : net.state()) {  // the recipe of peers/expected/README.md
-      bool conv = value.value().rank() == 4, variance = name.ends_with("running_var"), fc = name.starts_with("fc.");
+      bool conv = value.value().rank() == 4, variance = name.ends_with("running_var"),
+           fc = name.starts_with("fc.");
       Tensor t = conv ? to_oihw(value.value()) : value.value();
       uint64_t s = 0xcbf29ce484222325u;
       for (char c : name) s = (s ^ uint64_t(c)) * 0x100000001b3u;
@@ -145,9 +153,9 @@ TEST_CASE("ResNet-50 with weights by recipe gives PyTorch's features of real pic
         z = (z ^ z >> 27) * 0x94D049BB133111EBu;
         double u = double((z ^ z >> 31) >> 11) * 0x1p-53;
         bool gamma = !fc && name.ends_with(".weight");
-        double v = conv ? (2 * u - 1) * bound
-                   : variance ? 0.5 + u
-                   : gamma ? (0.5 + 0.5 * u) * (contains(name, "bn3") ? 0.4 : 1)
+        double v = conv                             ? (2 * u - 1) * bound
+                   : variance                       ? 0.5 + u
+                   : gamma                          ? (0.5 + 0.5 * u) * (contains(name, "bn3") ? 0.4 : 1)
                    : fc && name.ends_with("weight") ? (2 * u - 1) / std::sqrt(2048.0)
                                                     : (2 * u - 1) * 0.1;
         out[i] = float(v);
