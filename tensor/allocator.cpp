@@ -1,11 +1,13 @@
 #include "tensor/allocator.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -33,7 +35,15 @@ int64_t size_class(int64_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-void* from_system(int64_t bytes) {
+// The system promises more than it has and ends the process when it is used: what cannot fit is refused here.
+int64_t physical_memory() {
+  static const int64_t bytes = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
+}
+
+// Null if there is not so much memory beside the `held` bytes.
+void* from_system(int64_t bytes, int64_t held) {
+  if (bytes > physical_memory() - held) return nullptr;
   int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
   void* block = std::aligned_alloc(size_t(alignment), size_t((bytes + alignment - 1) / alignment * alignment));
   if (block && bytes >= kHugePage) madvise(block, size_t(bytes), MADV_HUGEPAGE);
@@ -58,13 +68,13 @@ void* CpuAllocator::allocate(int64_t bytes) {
     block = found->second.back();
     found->second.pop_back();
   } else {
-    block = from_system(size);
+    block = from_system(size, counts.held_bytes);
     if (!block) {  // give back what is kept, then try once more
       for (auto& [kept_size, blocks] : state_->kept) {
         for (void* b : blocks) { std::free(b); counts.held_bytes -= kept_size; }
         blocks.clear();
       }
-      block = from_system(size);
+      block = from_system(size, counts.held_bytes);
     }
     if (!block)
       throw MachineError(message("out of memory: wanted ", bytes >> 20, " MiB, in use ", counts.current_bytes >> 20,
