@@ -126,26 +126,28 @@ int run(int argc, char** argv) {
   }
   for (double t : times) all += t / double(o.steps);
   families["outside ops"] = all - in_ops;
+  double flops = profile_flops() / double(o.steps);
 
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   double seconds = median(times), images_per_s = double(o.batch) / seconds;
   matmul = (matmul + matmul_gflops()) / 2;
+  double share = flops / seconds * 1e-9 / matmul;  // of products and convolutions, counted as if done directly
   long rss = usage.ru_maxrss / 1024;
   if (o.json) {
     std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"images_per_s\": %.3f, "
-                "\"step_s\": %.4f, \"matmul_gflops\": %.1f, \"peak_rss_mb\": %ld, \"peak_tensors_mb\": %ld, \"loss\": %.6f, \"seconds\": {",
+                "\"step_s\": %.4f, \"matmul_gflops\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, \"peak_tensors_mb\": %ld, \"loss\": %.6f, \"seconds\": {",
                 o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(),
-                Context::cpu().threads(), images_per_s, seconds, matmul, rss,
+                Context::cpu().threads(), images_per_s, seconds, matmul, share, rss,
                 long(CpuAllocator::instance().statistics().peak_bytes >> 20), loss);
     const char* comma = "";
     for (const auto& [family, t] : families) std::printf("%s\"%s\": %.5f", std::exchange(comma, ", "), family.c_str(), t);
     std::printf("}}\n");
     return 0;
   }
-  std::printf("%s, %ld px, batch %ld, %s, %s, %d threads\n%.2f images/s (%.3f s a step, median of %ld); matmul f32 %.0f GFLOP/s; peak %ld MB\n",
+  std::printf("%s, %ld px, batch %ld, %s, %s, %d threads\n%.2f images/s (%.3f s a step, median of %ld); matmul f32 %.0f GFLOP/s, share of it %.2f; peak %ld MB\n",
               o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(),
-              Context::cpu().threads(), images_per_s, seconds, long(o.steps), matmul, rss);
+              Context::cpu().threads(), images_per_s, seconds, long(o.steps), matmul, share, rss);
   std::vector<std::pair<double, std::string>> sorted;
   for (const auto& [family, t] : families) sorted.push_back({t, family});
   std::sort(sorted.rbegin(), sorted.rend());

@@ -376,6 +376,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
     throw ShapeError(message("matmul: inner sizes differ: a ", a.shape().str(), transpose_a ? " transposed" : "", ", b ",
                              b.shape().str(), transpose_b ? " transposed" : ""));
   Tensor y = Tensor::empty(batched ? Shape{a.size(0), m, n} : Shape{m, n}, a.dtype(), a.device());
+  profile_count(2 * double(y.count()) * double(ka));
   DISPATCH(matmul, a, in(a), in(b), out(y), transpose_a, transpose_b);
   return y;
 }
@@ -400,6 +401,11 @@ Shape conv_output(const Shape& x, const Shape& w, int64_t stride, int64_t pad, c
   return {x[0], window_positions(x[1], w[1], stride, pad, op, x), window_positions(x[2], w[2], stride, pad, op, x), w[0]};
 }
 
+// All three passes of a convolution cost the same: w's filter at each output pixel.
+void count_convolution(const Shape& y, const Shape& w) {
+  profile_count(2 * double(y.count()) * double(w[1]) * double(w[2]) * double(w[3]));
+}
+
 Shape pool_output(const Shape& x, int64_t kernel, int64_t stride, int64_t pad, const char* op) {
   if (x.rank() != 4) throw ShapeError(message(op, ": x must be [N, H, W, C], got ", x.str()));
   if (pad >= kernel) throw ShapeError(message(op, ": pad ", pad, " must be less than kernel ", kernel));
@@ -412,6 +418,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad) {
   check_float(x, "conv2d", "x");
   check_like(w, x, "conv2d", "w");
   Tensor y = Tensor::empty(conv_output(x.shape(), w.shape(), stride, pad, "conv2d"), x.dtype(), x.device());
+  count_convolution(y.shape(), w.shape());
   DISPATCH(conv2d, x, in(x), in(w), out(y), (Window{w.size(1), w.size(2), stride, pad}));
   return y;
 }
@@ -421,6 +428,7 @@ Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_
   check_like(w, dy, "conv2d_dx", "w");
   check_shape(dy, conv_output(x_shape, w.shape(), stride, pad, "conv2d_dx"), "conv2d_dx", "dy");
   Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
+  count_convolution(dy.shape(), w.shape());
   DISPATCH(conv2d_dx, dy, in(dy), in(w), out(dx), (Window{w.size(1), w.size(2), stride, pad}));
   return dx;
 }
@@ -430,6 +438,7 @@ Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_
   check_like(dy, x, "conv2d_dw", "dy");
   check_shape(dy, conv_output(x.shape(), w_shape, stride, pad, "conv2d_dw"), "conv2d_dw", "dy");
   Tensor dw = Tensor::empty(w_shape, x.dtype(), x.device());
+  count_convolution(dy.shape(), w_shape);
   DISPATCH(conv2d_dw, x, in(x), in(dy), out(dw), (Window{w_shape[1], w_shape[2], stride, pad}));
   return dw;
 }

@@ -17,6 +17,7 @@ constexpr size_t kOps = 0
     ;
 
 bool profiling = false;
+double counted_flops = 0;
 std::array<OpTime, kOps> times;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -25,8 +26,15 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 void profile_start() {
   for (size_t i = 0; i < kOps; ++i) times[i] = {op_list()[i].name, 0, 0};
+  counted_flops = 0;
   profiling = true;
 }
+
+void profile_count(double flops) {
+  if (profiling) counted_flops += flops;
+}
+
+double profile_flops() { return counted_flops; }
 
 std::vector<OpTime> profile_stop() {
   profiling = false;

@@ -20,6 +20,10 @@ void profile_start();
 /// Stops; the ops that ran, slowest first.
 std::vector<OpTime> profile_stop();
 
+/// Multiply-adds count as two. Convolutions and matrix products report theirs while a profile is on.
+void profile_count(double flops);
+double profile_flops();  ///< since profile_start
+
 /// Times one kernel while a profile or PLUMAGE_TRACE is on (tensor/ops.cpp puts one around each dispatch).
 class OpTimer {
  public:
