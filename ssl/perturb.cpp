@@ -32,7 +32,7 @@ LowVariance low_variance(const Tensor& s, const PerturbOptions& options, double 
   int64_t n = s.size(0);
   LowVariance out;
   if (options.criterion == VarianceCriterion::quantile) {
-    int64_t count = std::clamp<int64_t>(int64_t(std::floor(options.quantile * double(n))), 0, n);
+    int64_t count = std::clamp<int64_t>(int64_t(std::floor(options.quantile * double(n) + 1e-9)), 0, n);
     out.selected = Tensor::zeros({n}, s.dtype());
     if (count > 0) {
       Tensor index = ops::top_k(s, count, /*largest=*/false).second;

@@ -16,11 +16,17 @@ Tensor column(const Tensor& x) {  // [..] -> [.., 1]
 
 Tensor at_least_tiny(const Tensor& x) { return ops::binary(BinaryFn::maximum, x, Tensor::full({1}, kTiny, x.dtype())); }
 
+Tensor row_min(const Tensor& x) {  // [.., n] -> [.., 1]
+  return ops::scale(column(ops::max_last(ops::scale(x, -1)).first), -1);
+}
+
 Tensor by_p90(const Tensor& eta) {
   int64_t n = eta.size(-1);
   auto [largest, index] = ops::top_k(eta, std::max<int64_t>(1, (n + 9) / 10));
   Tensor p90 = ops::narrow(largest, -1, largest.size(-1) - 1, 1);  // [B, 1]
-  return ops::binary(BinaryFn::minimum, ops::div(eta, at_least_tiny(p90)), Tensor::full({1}, 1, eta.dtype()));
+  Tensor lowest = row_min(eta);
+  Tensor scaled = ops::div(ops::sub(eta, lowest), at_least_tiny(ops::sub(p90, lowest)));
+  return ops::binary(BinaryFn::minimum, scaled, Tensor::full({1}, 1, eta.dtype()));
 }
 
 Tensor by_rank(const Tensor& eta) {
@@ -31,14 +37,14 @@ Tensor by_rank(const Tensor& eta) {
   for (int64_t i = 0; i < n; ++i) ranks[size_t(i)] = double(i) / double(n - 1);
   Tensor row = ops::cast(Tensor::from(ranks, {1, n}), eta.dtype());
   Tensor spread = ops::add(Tensor::zeros(eta.shape(), eta.dtype()), row);
-  return ops::binary(BinaryFn::relu_mask, ops::put_last(spread, order, n), eta);  // eta = 0 keeps rank 0
+  // All that share the least value keep rank 0, whatever their order.
+  return ops::binary(BinaryFn::relu_mask, ops::put_last(spread, order, n), ops::sub(eta, row_min(eta)));
 }
 
 }  // namespace
 
 Tensor min_max(const Tensor& x) {
-  Tensor highest = column(ops::max_last(x).first);
-  Tensor lowest = ops::scale(column(ops::max_last(ops::scale(x, -1)).first), -1);
+  Tensor highest = column(ops::max_last(x).first), lowest = row_min(x);
   return ops::div(ops::sub(x, lowest), at_least_tiny(ops::sub(highest, lowest)));
 }
 

@@ -6,6 +6,18 @@
 
 namespace plumage {
 
+namespace {
+
+// The first parameter whose gradient is not finite.
+std::string broken_parameter(const Optimizers& optimizers) {
+  for (const Optimizer* optimizer : {&optimizers.encoder, &optimizers.decoder})
+    for (const auto& [name, parameter] : optimizer->named_parameters())
+      if (parameter.grad().defined() && !std::isfinite(ops::sum(ops::unary(UnaryFn::square, parameter.grad())).item())) return name;
+  return "all parameters together";
+}
+
+}  // namespace
+
 StepResult train_step(Method& method, const Views& views, Step& step, Optimizers& optimizers, double schedule,
                       const BeforeUpdate& before_update) {
   StepResult result;
@@ -29,7 +41,8 @@ StepResult train_step(Method& method, const Views& views, Step& step, Optimizers
   method.forward(views, step, differentiate);
   result.gradient_norm = std::hypot(optimizers.encoder.gradient_norm(), optimizers.decoder.gradient_norm());
   if (!std::isfinite(result.gradient_norm))
-    throw MachineError(message("step ", views.step, ": a gradient is not finite; try a smaller optim.lr"));
+    throw MachineError(message("step ", views.step, ": the gradient of ", broken_parameter(optimizers),
+                               " is not finite; try a smaller optim.lr"));
   if (before_update) before_update(step);
   optimizers.encoder.step(schedule);
   optimizers.decoder.step(schedule);

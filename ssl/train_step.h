@@ -18,7 +18,7 @@ struct StepResult {
 using BeforeUpdate = std::function<void(const Step& step)>;
 
 /// Runs method.forward, backward, the optimisers' update and method.after_step. Throws MachineError naming the term
-/// when a loss or a gradient is not finite; parameters and state are then as before the step.
+/// whose loss, or the parameter whose gradient, is not finite; parameters and state are then as before the step.
 StepResult train_step(Method& method, const Views& views, Step& step, Optimizers& optimizers, double schedule,
                       const BeforeUpdate& before_update = {});
 
