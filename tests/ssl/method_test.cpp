@@ -32,7 +32,7 @@ int64_t calls(Method& method) {
 }  // namespace
 
 TEST_CASE("forward is pure: the state keeps every bit, and a second forward gives the same bits") {
-  for (Base base : {Base::moco, Base::simsiam})
+  for (Base base : {Base::moco, Base::moco_norm, Base::simsiam})
     for (bool pairs : {false, true}) {
       auto method = method_of(base, pairs);
       auto optimizers = tiny_optimizers(*method);

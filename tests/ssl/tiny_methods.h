@@ -32,13 +32,13 @@ inline Views tiny_views(int64_t step = 0, DType dtype = DType::f64) {
   return views;
 }
 
-enum class Base { moco, simsiam };
+enum class Base { moco, moco_norm, simsiam };  // moco_norm: batch norm in the head
 
 inline ResNetOptions tiny_encoder() { return {"resnet18", Stem::small, 2}; }
 
 inline std::unique_ptr<BaseMethod> tiny_base(Base kind, BaseOptions base = {}, DType dtype = DType::f64, uint64_t seed = 3) {
   Init init{seed, dtype};
-  if (kind == Base::moco) return std::make_unique<MoCoV2>(tiny_encoder(), MoCoOptions{base, 8, 6, 0.9}, init);
+  if (kind != Base::simsiam) return std::make_unique<MoCoV2>(tiny_encoder(), MoCoOptions{base, 8, 6, 0.9, kind == Base::moco_norm}, init);
   return std::make_unique<SimSiam>(tiny_encoder(), SimSiamOptions{base, 8, 5}, init);
 }
 
