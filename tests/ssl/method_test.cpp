@@ -226,6 +226,8 @@ TEST_CASE("of a step: v_p = v + both noises, sized by eta_bar and s_bar; unit z;
   check_close(method->decoder().forward(Var(step.v), pass).value(), step.x_hat.to_vector());
   check_close(method->decoder().forward(Var(step.v_p), pass).value(), step.x_hat_p.to_vector());
   Var z_hat = method->base().project(method->base().embed(Var(step.x_hat), pass), pass);
+  // The key encoder starts as a copy of the encoder, so that x'' through the latter gives the key.
+  check_close(l2_normalize(method->base().project(method->base().embed(Var(step.x2), pass), pass)).value(), step.key.to_vector());
   check_close(l2_normalize(z_hat).value(), step.z_hat.to_vector());
 }
 
@@ -240,6 +242,14 @@ TEST_CASE("bank.min_fill: no variance noise before there are enough batches; ban
   CHECK(first.gauges.at("selected_share") == 0);
   train_step(*method, tiny_views(1), second, optimizers, 1);
   CHECK(ops::sum(ops::unary(UnaryFn::abs, second.noise_var)).item() > 0);
+  // s is taken over a bank in which this step's v stands already.
+  std::vector<double> rows = ops::concat({first.v, second.v}, 0).to_vector(), variance(size_t(first.v.size(1)), 0.0);
+  for (size_t j = 0, n = variance.size(); j < n; ++j) {
+    double mean = 0, count = 2 * kBatch;
+    for (size_t i = j; i < rows.size(); i += n) mean += rows[i] / count;
+    for (size_t i = j; i < rows.size(); i += n) variance[j] += (rows[i] - mean) * (rows[i] - mean) / count;
+  }
+  check_close(second.s, variance);
   // MoCo's x'' goes through the key encoder only, so `views` keeps x' alone; SimSiam keeps both.
   for (auto [base, source, rows] : {std::tuple{Base::moco, BankSource::views, 1}, {Base::moco, BankSource::all, 2},
                                     {Base::simsiam, BankSource::views, 2}, {Base::simsiam, BankSource::all, 3}, {Base::simsiam, BankSource::clean, 1}}) {
