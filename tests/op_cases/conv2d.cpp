@@ -28,10 +28,10 @@ Values convolved(const Layer& l, const Values& x, const Values& w) {
             int64_t top = h - r + l.pad, left = v - s + l.pad;
             if (top < 0 || left < 0 || top % l.stride || left % l.stride) continue;
             if (top / l.stride >= P || left / l.stride >= Q) continue;
-            double* out = &y.data[size_t(((n * P + top / l.stride) * Q + left / l.stride) * l.K)];
-            const double* in = &x.data[size_t(((n * l.H + h) * l.W + v) * l.C)];
+            double* out = y.data.data() + ((n * P + top / l.stride) * Q + left / l.stride) * l.K;
+            const double* in = x.data.data() + ((n * l.H + h) * l.W + v) * l.C;
             for (int64_t k = 0; k < l.K; ++k) {
-              const double* filter = &w.data[size_t(((k * l.R + r) * l.S + s) * l.C)];
+              const double* filter = w.data.data() + ((k * l.R + r) * l.S + s) * l.C;
               for (int64_t c = 0; c < l.C; ++c) out[k] += in[c] * filter[c];
             }
           }

@@ -47,8 +47,8 @@ struct Held<Out> {
     bytes = size_t(out.count() * size_of(out.dtype));
     begin = size_t(kMargin + size_of(out.dtype));
     buffer.assign(begin + bytes + kMargin, kSentinel);
-    if (bytes) std::memcpy(&buffer[begin], out.data, bytes);  // some kernels read what they write to
-    guarded.data = &buffer[begin];
+    if (bytes) std::memcpy(buffer.data() + begin, out.data, bytes);  // some kernels read what they write to
+    guarded.data = buffer.data() + begin;
   }
   const Out& view() const { return guarded; }
   void finish(Op op) {
@@ -58,7 +58,7 @@ struct Held<Out> {
                                        " bytes from the start of an output of ", bytes, " bytes"));
         break;
       }
-    if (bytes) std::memcpy(real.data, &buffer[begin], bytes);
+    if (bytes) std::memcpy(real.data, buffer.data() + begin, bytes);
   }
 };
 
