@@ -69,7 +69,7 @@ void sum_products(Context& context, const std::vector<std::vector<Pair>>& places
       for (const Pair& pair : places[size_t(place)])
         for (int64_t l = 0; l < a.depth(); l += kDepth, add = true)
           rows(std::min(kDepth, a.depth() - l), b.at(pair.b, panel, l), [&](int64_t i) { return a.at(pair.a, i, l); }, add);
-      if (!add) rows(0, nullptr, [](int64_t) { return nullptr; }, false);  // no tap reaches this place: zeros
+      if (!add) rows(0, b.at(0, 0, 0), [&](int64_t) { return a.at(0, 0, 0); }, false);  // no tap reaches this place: zeros
     }
   });
 }
