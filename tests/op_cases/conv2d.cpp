@@ -39,33 +39,34 @@ Values convolved(const Layer& l, const Values& x, const Values& w) {
 }
 
 Row conv2d_row(const Layer& l) {
-  return {.name = message("conv2d [", l.N, ", ", l.H, ", ", l.W, ", ", l.C, "] with ", l.K, " ", l.R, "x", l.S, "/", l.stride,
-                          " pad ", l.pad, l.note),
-          .op = Op::conv2d,
-          .inputs = {{Shape{l.N, l.H, l.W, l.C}}, {Shape{l.K, l.R, l.S, l.C}}},
-          .apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad)}; },
-          .formula = [=](const std::vector<Values>& x) { return std::vector{convolved(l, x[0], x[1])}; },
-          .tolerance = Tolerance::sum,
-          .gradient = l.gradient,
-          .empty = l.N * l.K == 0};
+  return {
+      .name = message("conv2d [", l.N, ", ", l.H, ", ", l.W, ", ", l.C, "] with ", l.K, " ", l.R, "x", l.S,
+                      "/", l.stride, " pad ", l.pad, l.note),
+      .op = Op::conv2d,
+      .inputs = {{Shape{l.N, l.H, l.W, l.C}}, {Shape{l.K, l.R, l.S, l.C}}},
+      .apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad)}; },
+      .formula = [=](const std::vector<Values>& x) { return std::vector{convolved(l, x[0], x[1])}; },
+      .tolerance = Tolerance::sum,
+      .gradient = l.gradient,
+      .empty = l.N * l.K == 0};
 }
 
 const Layer kLayers[] = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0},
     {2, 5, 7, 3, 5, 3, 3, 1, 1},
     {2, 7, 5, 5, 7, 3, 3, 2, 1},
-    {1, 11, 13, 2, 3, 5, 3, 1, 2},    // a filter that is not square
+    {1, 11, 13, 2, 3, 5, 3, 1, 2},  // a filter that is not square
     {1, 13, 11, 3, 2, 1, 7, 3, 3},
     {3, 5, 5, 7, 11, 1, 1, 1, 0},
-    {2, 7, 7, 16, 17, 1, 1, 2, 0},    // the last row and column take no part
+    {2, 7, 7, 16, 17, 1, 1, 2, 0},  // the last row and column take no part
     {2, 6, 6, 15, 16, 2, 2, 2, 0},
     {1, 5, 5, 31, 33, 3, 3, 1, 1},
     {1, 8, 8, 3, 4, 7, 7, 2, 3},
-    {1, 3, 3, 2, 2, 3, 3, 1, 3},      // padding wider than needed
-    {1, 9, 9, 2, 3, 2, 2, 5, 0},      // stride larger than the filter
-    {2, 4, 4, 3, 2, 4, 4, 1, 0},      // one position
+    {1, 3, 3, 2, 2, 3, 3, 1, 3},  // padding wider than needed
+    {1, 9, 9, 2, 3, 2, 2, 5, 0},  // stride larger than the filter
+    {2, 4, 4, 3, 2, 4, 4, 1, 0},  // one position
     {0, 5, 5, 3, 4, 3, 3, 1, 1},
-    {2, 5, 5, 0, 4, 3, 3, 1, 1},      // sums of nothing
+    {2, 5, 5, 0, 4, 3, 3, 1, 1},  // sums of nothing
     {2, 5, 5, 3, 0, 3, 3, 1, 1},
     {1, 32, 32, 3, 64, 7, 7, 2, 3, " (ResNet-50 stem, 32 px)", Gradient::compared},
     {1, 14, 14, 64, 64, 3, 3, 1, 1, " (layer1 3x3, 56 px)", Gradient::compared},
@@ -84,16 +85,36 @@ Family conv2d_family() {
   family.rows.back().inputs[1].domain = Domain::normal;
   Tensor x = Tensor::zeros({1, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3}), y = Tensor::zeros({1, 3, 3, 2});
   family.errors = {
-      {"conv2d channels", {"conv2d", "C=4", "C=3"}, [=] { ops::conv2d(x, Tensor::zeros({2, 3, 3, 4})); }},
+      {"conv2d channels",
+       {"conv2d", "C=4", "C=3"},
+       [=] {
+         ops::conv2d(x, Tensor::zeros({2, 3, 3, 4}));
+       }},
       {"conv2d x rank", {"conv2d", "x", "[N, H, W, C]", "[75]"}, [=] { ops::conv2d(x.reshape({75}), w); }},
       {"conv2d w rank", {"conv2d", "w", "[K, R, S, C]", "[54]"}, [=] { ops::conv2d(x, w.reshape({54})); }},
       {"conv2d stride 0", {"conv2d", "stride 0"}, [=] { ops::conv2d(x, w, 0, 0); }},
       {"conv2d negative pad", {"conv2d", "pad -1"}, [=] { ops::conv2d(x, w, 1, -1); }},
-      {"conv2d filter too large", {"conv2d", "[1, 5, 5, 3]"}, [=] { ops::conv2d(x, Tensor::zeros({2, 6, 6, 3})); }},
-      {"conv2d types", {"conv2d", "w", "f32", "f64"}, [=] { ops::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64)); }},
+      {"conv2d filter too large",
+       {"conv2d", "[1, 5, 5, 3]"},
+       [=] {
+         ops::conv2d(x, Tensor::zeros({2, 6, 6, 3}));
+       }},
+      {"conv2d types",
+       {"conv2d", "w", "f32", "f64"},
+       [=] {
+         ops::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64));
+       }},
       {"conv2d huge pad", {"conv2d"}, [=] { ops::conv2d(x, w, 1, INT64_MAX / 2); }},
-      {"conv2d_dx dy", {"conv2d_dx", "dy", "[1, 3, 3, 2]"}, [=] { ops::conv2d_dx(x, w, {1, 5, 5, 3}, 1, 0); }},
-      {"conv2d_dw dy", {"conv2d_dw", "dy", "[1, 5, 5, 2]"}, [=] { ops::conv2d_dw(x, y, {2, 3, 3, 3}, 1, 1); }},
+      {"conv2d_dx dy",
+       {"conv2d_dx", "dy", "[1, 3, 3, 2]"},
+       [=] {
+         ops::conv2d_dx(x, w, {1, 5, 5, 3}, 1, 0);
+       }},
+      {"conv2d_dw dy",
+       {"conv2d_dw", "dy", "[1, 5, 5, 2]"},
+       [=] {
+         ops::conv2d_dw(x, y, {2, 3, 3, 3}, 1, 1);
+       }},
   };
   return family;
 }

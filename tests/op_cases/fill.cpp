@@ -28,15 +28,23 @@ Row fill_integer_row(DType type) {
   return {.name = message("fill ", name_of(type), " [5, 13]"),
           .op = Op::fill,
           .inputs = {},
-          .apply = [type](const std::vector<Var>&) { return std::vector{Var(Tensor::full({5, 13}, 201.9, type))}; },
-          .formula = [](const std::vector<Values>&) { return std::vector{Values({5, 13}, 201)}; },
+          .apply =
+              [type](const std::vector<Var>&) {
+                return std::vector{Var(Tensor::full({5, 13}, 201.9, type))};
+              },
+          .formula =
+              [](const std::vector<Values>&) {
+                return std::vector{Values({5, 13}, 201)};
+              },
           .tolerance = Tolerance::exact,
           .gradient = Gradient::none,
           .types = {DType::f64, DType::f32}};
 }
 
 // Words of the generator, four numbers each, written apart from philox.h's own way of picking them.
-double uniform_number(int64_t i) { return std::floor(philox(kKey, uint64_t(i) >> 2)[size_t(i & 3)] / 256.0) / 16777216.0; }
+double uniform_number(int64_t i) {
+  return std::floor(philox(kKey, uint64_t(i) >> 2)[size_t(i & 3)] / 256.0) / 16777216.0;
+}
 double normal_number(int64_t i) {
   auto w = philox(kKey, uint64_t(i) >> 2);
   double a = w[size_t(i & 2)] / 256, b = w[size_t(i & 2) + 1] / 256;
@@ -74,11 +82,14 @@ Row cast_row(DType to, const Shape& shape) {
   return {.name = message("cast to ", name_of(to), " ", shape),
           .op = Op::cast,
           .inputs = {{shape, integer ? Domain::positive : Domain::normal}},
-          .apply = [=](const std::vector<Var>& x) {
-            if (!integer) return std::vector{cast(cast(x[0], to == DType::f64 ? DType::f32 : DType::f64), to)};
-            Tensor y = ops::cast(x[0].value(), to);
-            return std::vector{Var(y), Var(ops::cast(y, DType::f64)), Var(ops::cast(ops::cast(y, DType::u8), DType::i64))};
-          },
+          .apply =
+              [=](const std::vector<Var>& x) {
+                if (!integer)
+                  return std::vector{cast(cast(x[0], to == DType::f64 ? DType::f32 : DType::f64), to)};
+                Tensor y = ops::cast(x[0].value(), to);
+                return std::vector{Var(y), Var(ops::cast(y, DType::f64)),
+                                   Var(ops::cast(ops::cast(y, DType::u8), DType::i64))};
+              },
           .formula =
               [=](const std::vector<Values>& x) {
                 Values y = x[0];
@@ -109,12 +120,18 @@ Family fill_family() {
     for (const Shape& shape : {Shape{1}, Shape{5, 13}, Shape{1023}, Shape{0, 3}})
       family.rows.push_back(random_row(op, shape));
   for (DType to : {DType::f64, DType::f32, DType::bf16, DType::i64, DType::i32, DType::u8})
-    for (const Shape& shape : {Shape{1}, Shape{7, 11}, Shape{257}, Shape{0}}) family.rows.push_back(cast_row(to, shape));
+    for (const Shape& shape : {Shape{1}, Shape{7, 11}, Shape{257}, Shape{0}})
+      family.rows.push_back(cast_row(to, shape));
   family.errors = {
       {"uniform of integers", {"uniform", "i32"}, [] { ops::uniform({3}, kKey, 0, 1, DType::i32); }},
       {"normal of integers", {"normal", "u8"}, [] { ops::normal({3}, kKey, 0, 1, DType::u8); }},
       {"cast of nothing", {"cast", "x"}, [] { ops::cast({}, DType::f32); }},
-      {"fill of nothing", {"fill", "y"}, [] { Tensor y; ops::fill(y, 1); }},
+      {"fill of nothing",
+       {"fill", "y"},
+       [] {
+         Tensor y;
+         ops::fill(y, 1);
+       }},
   };
   return family;
 }

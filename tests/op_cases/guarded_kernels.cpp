@@ -122,8 +122,10 @@ DType type_of(std::span<const EmaSlot> s) { return s[0].target.dtype; }
 /// Type of the first view: it is the one that ops.cpp picks the table by.
 template <class First, class... Rest>
 DType type_of_first(const First& first, const Rest&... rest) {
-  if constexpr (requires { type_of(first); }) return type_of(first);
-  else return type_of_first(rest...);
+  if constexpr (requires { type_of(first); })
+    return type_of(first);
+  else
+    return type_of_first(rest...);
 }
 
 template <Op op, auto member, class Pointer>

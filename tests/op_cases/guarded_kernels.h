@@ -1,5 +1,6 @@
-// Stands between ops.cpp and the kernels: every output lies in a buffer with sentinel words before and behind it, at
-// an address aligned to no more than its element; every input is compared with what it was before the call.
+// Stands between ops.cpp and the kernels: every output lies in a buffer with sentinel words before and behind
+// it, at an address aligned to no more than its element; every input is compared with what it was before the
+// call.
 #pragma once
 #include <set>
 #include <string>

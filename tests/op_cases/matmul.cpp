@@ -5,17 +5,20 @@ namespace plumage::op_cases {
 namespace {
 
 /// B = 0: no batch dimension.
-Row matmul_row(int64_t B, int64_t M, int64_t K, int64_t N, bool transpose_a, bool transpose_b, const char* note = "") {
+Row matmul_row(int64_t B, int64_t M, int64_t K, int64_t N, bool transpose_a, bool transpose_b,
+               const char* note = "") {
   auto shape = [B](int64_t rows, int64_t columns, bool transposed) {
     if (transposed) std::swap(rows, columns);
     return B ? Shape{B, rows, columns} : Shape{rows, columns};
   };
-  return {.name = message("matmul ", shape(M, K, transpose_a), transpose_a ? "^T x " : " x ", shape(K, N, transpose_b),
-                          transpose_b ? "^T" : "", note),
+  return {.name = message("matmul ", shape(M, K, transpose_a), transpose_a ? "^T x " : " x ",
+                          shape(K, N, transpose_b), transpose_b ? "^T" : "", note),
           .op = Op::matmul,
           .inputs = {{shape(M, K, transpose_a)}, {shape(K, N, transpose_b)}},
           .apply =
-              [=](const std::vector<Var>& x) { return std::vector{matmul(x[0], x[1], transpose_a, transpose_b)}; },
+              [=](const std::vector<Var>& x) {
+                return std::vector{matmul(x[0], x[1], transpose_a, transpose_b)};
+              },
           .formula =
               [=, y_shape = shape(M, N, false)](const std::vector<Values>& x) {
                 Values y(y_shape);  // a column of a times a row of b after the other
@@ -53,14 +56,23 @@ Family matmul_family() {
   family.rows.push_back(matmul_row(0, 16, 2048, 128, false, true, " (ResNet-50 to the MoCo head)"));
   family.rows.push_back(matmul_row(0, 32, 128, 1000, false, false, " (queries and queue)"));
 
-  Tensor a = Tensor::zeros({2, 3}), b = Tensor::zeros({4, 5}), c = Tensor::zeros({2, 2, 3}), d = Tensor::zeros({3, 3, 2});
+  Tensor a = Tensor::zeros({2, 3}), b = Tensor::zeros({4, 5}), c = Tensor::zeros({2, 2, 3}),
+         d = Tensor::zeros({3, 3, 2});
   family.errors = {
       {"matmul inner sizes", {"matmul", "[2, 3]", "[4, 5]"}, [=] { ops::matmul(a, b); }},
       {"matmul ranks", {"matmul", "[2, 3]", "[2, 2, 3]"}, [=] { ops::matmul(a, c); }},
       {"matmul batch sizes", {"matmul", "2", "3"}, [=] { ops::matmul(c, d); }},
       {"matmul of vectors", {"matmul", "[6]"}, [=] { ops::matmul(a.reshape({6}), a.reshape({6})); }},
-      {"matmul types", {"matmul", "b", "f32", "bf16"}, [=] { ops::matmul(a, Tensor::zeros({3, 2}, DType::bf16)); }},
-      {"matmul of integers", {"matmul", "a", "i32"}, [] { ops::matmul(Tensor::zeros({2, 2}, DType::i32), Tensor::zeros({2, 2}, DType::i32)); }},
+      {"matmul types",
+       {"matmul", "b", "f32", "bf16"},
+       [=] {
+         ops::matmul(a, Tensor::zeros({3, 2}, DType::bf16));
+       }},
+      {"matmul of integers",
+       {"matmul", "a", "i32"},
+       [] {
+         ops::matmul(Tensor::zeros({2, 2}, DType::i32), Tensor::zeros({2, 2}, DType::i32));
+       }},
   };
   return family;
 }

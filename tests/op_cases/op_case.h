@@ -1,5 +1,6 @@
-// What one row of the op tests is. A family file (pointwise.cpp, conv2d.cpp, ...) lists its rows and error rows;
-// op_runner checks every property of each; op_cases_test.cpp is the list of families. docs/add-an-op.md walks through it.
+// What one row of the op tests is. A family file (pointwise.cpp, conv2d.cpp, ...) lists its rows and error
+// rows; op_runner checks every property of each; op_cases_test.cpp is the list of families. docs/add-an-op.md
+// walks through it.
 #pragma once
 #include <functional>
 #include <string>
@@ -61,7 +62,8 @@ enum class Tolerance : uint8_t {
 
 enum class Gradient : uint8_t {
   checked,   ///< gradcheck in f64, and the fast kernels' gradients against ref's
-  compared,  ///< fast against ref only: a real layer (too slow in f64), or at ties, where a gradient is no derivative
+  compared,  ///< fast against ref only: a real layer (too slow in f64), or at ties, where a gradient is no
+             ///< derivative
   none,      ///< not differentiable
 };
 
@@ -69,19 +71,20 @@ inline const std::vector<DType> kFloatTypes = {DType::f64, DType::f32, DType::bf
 
 /// One case of one op.
 struct Row {
-  std::string name;           ///< unique; begins with the op's name
-  Op op;                      ///< the op that it is about; the run must have called it
+  std::string name;  ///< unique; begins with the op's name
+  Op op;             ///< the op that it is about; the run must have called it
   std::vector<Input> inputs;
-  Function apply;             ///< the op through autograd/functions.h (or ops.h, where it has no gradient)
-  Formula formula;            ///< the same in doubles, written without a look at ref
+  Function apply;   ///< the op through autograd/functions.h (or ops.h, where it has no gradient)
+  Formula formula;  ///< the same in doubles, written without a look at ref
   Tolerance tolerance = Tolerance::pointwise;
   Gradient gradient = Gradient::checked;
   std::vector<DType> types = kFloatTypes;
-  bool specials = false;      ///< NaN and infinities are expected where the formula has them
-  bool empty = false;         ///< the outputs have no elements
+  bool specials = false;  ///< NaN and infinities are expected where the formula has them
+  bool empty = false;     ///< the outputs have no elements
 };
 
-/// The same row with NaN in its inputs of the row's type: they must come out where the formula has them, and only there.
+/// The same row with NaN in its inputs of the row's type: they must come out where the formula has them, and
+/// only there.
 inline Row with_nan(Row row) {
   row.name += " NaN";
   row.specials = true;

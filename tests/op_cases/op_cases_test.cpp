@@ -8,8 +8,9 @@ using namespace plumage::op_cases;
 
 namespace {
 
-Family (*const kFamilies[])() = {fill_family,   pointwise_family, reduce_family, softmax_family,    rows_family,
-                                 matmul_family, conv2d_family,    pool_family,   batch_norm_family, update_family};
+Family (*const kFamilies[])() = {fill_family,       pointwise_family, reduce_family, softmax_family,
+                                 rows_family,       matmul_family,    conv2d_family, pool_family,
+                                 batch_norm_family, update_family};
 
 void check_family(const Family& family) {
   Report report;
@@ -17,7 +18,8 @@ void check_family(const Family& family) {
   for (const ErrorRow& row : family.errors) report.add(check_error(row));
   for (const std::string& failure : report.failures) FAIL_CHECK(failure);
   CHECK(report.passed > 0);
-  MESSAGE(family.name << ": " << family.rows.size() << " rows, " << family.errors.size() << " error rows: " << report.str());
+  MESSAGE(family.name << ": " << family.rows.size() << " rows, " << family.errors.size()
+                      << " error rows: " << report.str());
 }
 
 }  // namespace

@@ -28,19 +28,38 @@ std::vector<double> numbers(Domain domain, int64_t n, PhiloxKey key) {
   std::vector<size_t> order(out.size());
   std::iota(order.begin(), order.end(), size_t(0));
   PhiloxStream shuffle({key.seed + 1, key.purpose, key.step});
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[size_t(shuffle.integer(int64_t(i)))]);
+  for (size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[size_t(shuffle.integer(int64_t(i)))]);
   for (size_t i = 0; i < out.size(); ++i) {
     double z = philox_normal(key, i), u = philox_uniform({key.seed + 2, key.purpose, key.step}, i);
     switch (domain) {
-      case Domain::normal: out[i] = z; break;
-      case Domain::positive: out[i] = 0.5 + std::fabs(z); break;
-      case Domain::away_from_zero: out[i] = z + std::copysign(0.1, z); break;
-      case Domain::distinct: out[i] = double(order[i]) / double(n) * 8 - 4; break;
-      case Domain::ties: out[i] = std::floor(u * 3) - 1; break;
-      case Domain::offset: out[i] = 50 + z; break;
-      case Domain::masked: out[i] = u < 1.0 / 3 ? -inf : z; break;
-      case Domain::some_nan: out[i] = u < 0.05 ? nan : z; break;
-      case Domain::specials: out[i] = u < 0.5 ? z : special[i % std::size(special)]; break;
+      case Domain::normal:
+        out[i] = z;
+        break;
+      case Domain::positive:
+        out[i] = 0.5 + std::fabs(z);
+        break;
+      case Domain::away_from_zero:
+        out[i] = z + std::copysign(0.1, z);
+        break;
+      case Domain::distinct:
+        out[i] = double(order[i]) / double(n) * 8 - 4;
+        break;
+      case Domain::ties:
+        out[i] = std::floor(u * 3) - 1;
+        break;
+      case Domain::offset:
+        out[i] = 50 + z;
+        break;
+      case Domain::masked:
+        out[i] = u < 1.0 / 3 ? -inf : z;
+        break;
+      case Domain::some_nan:
+        out[i] = u < 0.05 ? nan : z;
+        break;
+      case Domain::specials:
+        out[i] = u < 0.5 ? z : special[i % std::size(special)];
+        break;
     }
   }
   return out;
@@ -51,7 +70,8 @@ DType type_in(Role role, DType type) {
   return beside && type == DType::bf16 ? DType::f32 : type;
 }
 
-/// A view into a buffer that has one more row before and behind, so that it is not aligned, and can be checked.
+/// A view into a buffer that has one more row before and behind, so that it is not aligned, and can be
+/// checked.
 struct PaddedInput {
   Tensor buffer, view, before;
   PaddedInput(const Input& input, DType type, PhiloxKey key) {
@@ -88,21 +108,28 @@ Values values_of(const Tensor& t) {
 double rounded_to(DType type, double v) {
   return visit_any(type, [&](auto zero) {
     using T = decltype(zero);
-    if constexpr (std::is_integral_v<T>) return v;
-    else return double(T(v));
+    if constexpr (std::is_integral_v<T>)
+      return v;
+    else
+      return double(T(v));
   });
 }
 
 // --- comparisons
 
-struct Limit { double relative, of_rms; };
+struct Limit {
+  double relative, of_rms;
+};
 
 Limit limit_of(Tolerance tolerance, DType type) {
   double unit = type == DType::f64 ? 0x1p-52 : type == DType::f32 ? 0x1p-23 : 0x1p-8;
   switch (tolerance) {
-    case Tolerance::exact: return {0, 0};
-    case Tolerance::pointwise: return {type == DType::bf16 ? 2 * unit : 8 * unit, 2 * unit};
-    case Tolerance::sum: return {type == DType::bf16 ? 2 * unit : 64 * unit, (type == DType::bf16 ? 4 : 64) * unit};
+    case Tolerance::exact:
+      return {0, 0};
+    case Tolerance::pointwise:
+      return {type == DType::bf16 ? 2 * unit : 8 * unit, 2 * unit};
+    case Tolerance::sum:
+      return {type == DType::bf16 ? 2 * unit : 64 * unit, (type == DType::bf16 ? 4 : 64) * unit};
   }
   return {0, 0};
 }
@@ -121,8 +148,10 @@ class Checker {
   }
 
   void expect(bool ok, const std::string& property, const std::string& detail) {
-    if (ok) ++report_.passed;
-    else report_.failures.push_back(row_.name + ": " + property + ": " + detail);
+    if (ok)
+      ++report_.passed;
+    else
+      report_.failures.push_back(row_.name + ": " + property + ": " + detail);
   }
 
   /// got against wanted, both read as doubles. NaN equals nothing but a NaN where the row expects it.
@@ -137,7 +166,8 @@ class Checker {
       if (g[i] == w || (row_.specials && std::isnan(g[i]) && std::isnan(w))) continue;
       double error = std::fabs(g[i] - w);
       if (!(error <= limit.relative * std::fabs(w) + limit.of_rms * spread) || std::isinf(w))
-        return expect(false, property, message("element ", i, " of ", got.shape(), ": got ", g[i], ", wanted ", w));
+        return expect(false, property,
+                      message("element ", i, " of ", got.shape(), ": got ", g[i], ", wanted ", w));
     }
     expect(true, property, "");
   }
@@ -173,8 +203,9 @@ Run run_row(const Row& row, const std::vector<Tensor>& inputs, Backend backend) 
   for (size_t k = 0; k < outputs.size(); ++k) {
     run.outputs.push_back(outputs[k].value());
     if (!outputs[k].needs_grad()) continue;
-    Tensor cotangent = ops::cast(ops::normal(outputs[k].shape(), {seed_of(row.name), Purpose::test, 100 + k}, 0, 1,
-                                             DType::f64), outputs[k].dtype());
+    Tensor cotangent = ops::cast(
+        ops::normal(outputs[k].shape(), {seed_of(row.name), Purpose::test, 100 + k}, 0, 1, DType::f64),
+        outputs[k].dtype());
     run.gradients.push_back(gradient(outputs[k], leaves, cotangent));
   }
   run.called = guards.called();
@@ -201,8 +232,8 @@ void check_close(Checker& check, const Row& row, const std::string& property, co
   Limit limit = limit_of(Tolerance::sum, type);
   for (size_t k = 0; k < want.gradients.size(); ++k)
     for (size_t i = 0; i < want.gradients[k].size(); ++i)
-      check.compare(property + where("gradient of input", i), got.gradients[k][i], values_of(want.gradients[k][i]),
-                    {limit.relative, 4 * limit.of_rms});
+      check.compare(property + where("gradient of input", i), got.gradients[k][i],
+                    values_of(want.gradients[k][i]), {limit.relative, 4 * limit.of_rms});
 }
 
 std::vector<PaddedInput> padded_inputs(const Row& row, DType type) {
@@ -229,7 +260,8 @@ void check_type(const Row& row, DType type, Report& report) {
 
   std::vector<Run> runs = {run_row(row, views, Backend::ref), run_row(row, views, Backend::ref)};
   std::vector<Values> want = row.formula(exact);
-  check.expect(runs[0].outputs.size() == want.size(), in_type + "ref", "outputs and formulas differ in number");
+  check.expect(runs[0].outputs.size() == want.size(), in_type + "ref",
+               "outputs and formulas differ in number");
   for (size_t k = 0; k < std::min(want.size(), runs[0].outputs.size()); ++k)
     check.compare(in_type + "ref is not the formula: " + where("output", k), runs[0].outputs[k], want[k],
                   limit_of(row.tolerance, type));
@@ -244,7 +276,8 @@ void check_type(const Row& row, DType type, Report& report) {
     check_same_bits(check, "fast differs from run to run", runs[2], runs[3]);
   }
   for (size_t i = 0; i < padded.size(); ++i)
-    check.expect(same_bits(padded[i].buffer, padded[i].before), in_type + "unchanged", where("input was written to:", i));
+    check.expect(same_bits(padded[i].buffer, padded[i].before), in_type + "unchanged",
+                 where("input was written to:", i));
   for (const Run& run : runs) {
     for (const std::string& line : run.violations) check.expect(false, in_type + "guards", line);
     if (run.violations.empty()) check.expect(true, "", "");
@@ -308,7 +341,8 @@ std::string Report::str() const {
     n += count;
     reasons += (reasons.empty() ? " (" : ", ") + reason + ": " + std::to_string(count);
   }
-  return message(passed, " passed, ", failures.size(), " failed, ", n, " skipped", reasons, reasons.empty() ? "" : ")");
+  return message(passed, " passed, ", failures.size(), " failed, ", n, " skipped", reasons,
+                 reasons.empty() ? "" : ")");
 }
 
 Report check_row(const Row& row) {
@@ -331,8 +365,10 @@ Report check_error(const ErrorRow& row) {
     std::string text = e.what();
     bool ok = text.find('\n') == std::string::npos;
     for (const std::string& word : row.words) ok = ok && text.find(word) != std::string::npos;
-    if (ok) ++report.passed;
-    else report.failures.push_back(row.name + ": the message lacks what it should name: " + text);
+    if (ok)
+      ++report.passed;
+    else
+      report.failures.push_back(row.name + ": the message lacks what it should name: " + text);
   } catch (const std::exception& e) {
     report.failures.push_back(row.name + ": threw something else: " + e.what());
   }

@@ -19,8 +19,8 @@ struct Report {
   std::string str() const;
 };
 
-/// For every type of the row: ref = formula, fast = ref (values, and gradients under one random cotangent), the same
-/// bits twice, inputs unchanged and nothing written around the outputs; in f64 gradcheck of ref.
+/// For every type of the row: ref = formula, fast = ref (values, and gradients under one random cotangent),
+/// the same bits twice, inputs unchanged and nothing written around the outputs; in f64 gradcheck of ref.
 Report check_row(const Row& row);
 
 /// The call throws a plumage::Error of one line that holds all the words.

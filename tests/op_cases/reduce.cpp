@@ -44,7 +44,10 @@ std::vector<int64_t> ranking(const Values& x, int64_t row, bool largest) {
 }
 
 Row max_last_row(const Shape& shape, Domain domain) {
-  return {.name = message("max_last ", shape, domain == Domain::ties ? " ties" : domain == Domain::specials ? " specials" : ""),
+  return {.name = message("max_last ", shape,
+                          domain == Domain::ties       ? " ties"
+                          : domain == Domain::specials ? " specials"
+                                                       : ""),
           .op = Op::max_last,
           .inputs = {{shape, domain}},
           .apply =
@@ -67,14 +70,18 @@ Row max_last_row(const Shape& shape, Domain domain) {
                 return std::vector{y, index};
               },
           .tolerance = Tolerance::exact,
-          .gradient = domain == Domain::distinct ? Gradient::checked : domain == Domain::ties ? Gradient::compared : Gradient::none,
+          .gradient = domain == Domain::distinct ? Gradient::checked
+                      : domain == Domain::ties   ? Gradient::compared
+                                                 : Gradient::none,
           .specials = domain == Domain::specials,
           .empty = shape.count() == 0};
 }
 
 Row top_k_row(const Shape& shape, int64_t k, bool largest, Domain domain) {
   return {.name = message("top_k ", shape, " k ", k, largest ? " largest" : " smallest",
-                          domain == Domain::ties ? " ties" : domain == Domain::specials ? " specials" : ""),
+                          domain == Domain::ties       ? " ties"
+                          : domain == Domain::specials ? " specials"
+                                                       : ""),
           .op = Op::top_k,
           .inputs = {{shape, domain}},
           .apply =
@@ -97,7 +104,9 @@ Row top_k_row(const Shape& shape, int64_t k, bool largest, Domain domain) {
                 return std::vector{y, index};
               },
           .tolerance = Tolerance::exact,
-          .gradient = domain == Domain::distinct ? Gradient::checked : domain == Domain::ties ? Gradient::compared : Gradient::none,
+          .gradient = domain == Domain::distinct ? Gradient::checked
+                      : domain == Domain::ties   ? Gradient::compared
+                                                 : Gradient::none,
           .specials = domain == Domain::specials,
           .empty = shape.count() == 0};
 }
@@ -106,36 +115,47 @@ Row top_k_row(const Shape& shape, int64_t k, bool largest, Domain domain) {
 Row put_last_row(int64_t rows, int64_t k, int64_t columns) {
   std::vector<int64_t> places;
   for (int64_t i = 0; i < rows * k; ++i) places.push_back(i * 7 % columns * (i % 3 ? 1 : 0));
-  return {.name = message("put_last [", rows, ", ", k, "] into ", columns),
-          .op = Op::put_last,
-          .inputs = {{Shape{rows, k}}},
-          .apply =
-              [=](const std::vector<Var>& x) {
-                return std::vector{Var(ops::put_last(x[0].value(), Tensor::from(places, {rows, k}), columns))};
-              },
-          .formula =
-              [=](const std::vector<Values>& x) {
-                Values y({rows, columns});
-                for (int64_t i = 0; i < rows * k; ++i) y[i / k * columns + places[size_t(i)]] += x[0][i];
-                return std::vector{y};
-              },
-          .tolerance = Tolerance::sum,
-          .gradient = Gradient::none,
-          .empty = rows == 0};
+  return {
+      .name = message("put_last [", rows, ", ", k, "] into ", columns),
+      .op = Op::put_last,
+      .inputs = {{Shape{rows, k}}},
+      .apply =
+          [=](const std::vector<Var>& x) {
+            return std::vector{Var(ops::put_last(x[0].value(), Tensor::from(places, {rows, k}), columns))};
+          },
+      .formula =
+          [=](const std::vector<Values>& x) {
+            Values y({rows, columns});
+            for (int64_t i = 0; i < rows * k; ++i) y[i / k * columns + places[size_t(i)]] += x[0][i];
+            return std::vector{y};
+          },
+      .tolerance = Tolerance::sum,
+      .gradient = Gradient::none,
+      .empty = rows == 0};
 }
 
 }  // namespace
 
 Family reduce_family() {
   Family family{"reduce", {}, {}};
-  const std::pair<Shape, Shape> sums[] = {
-      {{1}, {}}, {{7, 13}, {}}, {{7, 13}, {13}}, {{7, 13}, {7, 1}}, {{65, 33}, {1, 33}}, {{31, 63}, {31, 1}},
-      {{2, 3, 5, 7}, {1, 3, 1, 7}}, {{2, 3, 5, 7}, {7}}, {{2, 3, 5, 7, 11}, {2, 1, 5, 1, 11}}, {{3, 1025}, {}},
-      {{0, 5}, {5}}, {{0, 5}, {}}, {{5, 0}, {1, 0}}};
+  const std::pair<Shape, Shape> sums[] = {{{1}, {}},
+                                          {{7, 13}, {}},
+                                          {{7, 13}, {13}},
+                                          {{7, 13}, {7, 1}},
+                                          {{65, 33}, {1, 33}},
+                                          {{31, 63}, {31, 1}},
+                                          {{2, 3, 5, 7}, {1, 3, 1, 7}},
+                                          {{2, 3, 5, 7}, {7}},
+                                          {{2, 3, 5, 7, 11}, {2, 1, 5, 1, 11}},
+                                          {{3, 1025}, {}},
+                                          {{0, 5}, {5}},
+                                          {{0, 5}, {}},
+                                          {{5, 0}, {1, 0}}};
   for (const auto& [from, to] : sums) family.rows.push_back(sum_to_row(from, to));
   family.rows.push_back(with_nan(sum_to_row({31, 17}, {31, 1})));
   family.rows.push_back(with_nan(sum_to_row({31, 17}, {17})));
-  for (const Shape& shape : {Shape{1}, Shape{13}, Shape{5, 7}, Shape{3, 5, 33}, Shape{17, 65}, Shape{7, 1}, Shape{0, 5}})
+  for (const Shape& shape :
+       {Shape{1}, Shape{13}, Shape{5, 7}, Shape{3, 5, 33}, Shape{17, 65}, Shape{7, 1}, Shape{0, 5}})
     family.rows.push_back(max_last_row(shape, Domain::distinct));
   for (Domain domain : {Domain::ties, Domain::specials}) {
     family.rows.push_back(max_last_row({31, 17}, domain));
@@ -151,11 +171,16 @@ Family reduce_family() {
   family.rows.push_back(put_last_row(7, 5, 11));
   family.rows.push_back(put_last_row(0, 5, 11));
 
-  Tensor x = Tensor::zeros({2, 3}), hollow = Tensor::zeros({2, 0}), one = Tensor::zeros({}), i = Tensor::zeros({2, 3}, DType::i64);
+  Tensor x = Tensor::zeros({2, 3}), hollow = Tensor::zeros({2, 0}), one = Tensor::zeros({}),
+         i = Tensor::zeros({2, 3}, DType::i64);
   Tensor outside = Tensor::full({2, 3}, 3, DType::i64), negative = Tensor::full({2, 3}, -1, DType::i64);
   family.errors = {
       {"sum_to of a wrong shape", {"sum_to", "[2]", "[2, 3]"}, [=] { ops::sum_to(x, {2}); }},
-      {"sum_to a larger shape", {"sum_to", "[4, 2, 3]", "[2, 3]"}, [=] { ops::sum_to(x, {4, 2, 3}); }},
+      {"sum_to a larger shape",
+       {"sum_to", "[4, 2, 3]", "[2, 3]"},
+       [=] {
+         ops::sum_to(x, {4, 2, 3});
+       }},
       {"mean of nothing", {"mean", "no elements"}, [=] { ops::mean(hollow); }},
       {"max of empty rows", {"max_last", "empty"}, [=] { ops::max_last(hollow); }},
       {"max of a scalar", {"max_last", "dimension"}, [=] { ops::max_last(one); }},
@@ -165,7 +190,11 @@ Family reduce_family() {
       {"put_last outside", {"put_last", "index", "3", "0 to 2"}, [=] { ops::put_last(x, outside, 3); }},
       {"put_last negative", {"put_last", "index", "-1"}, [=] { ops::put_last(x, negative, 3); }},
       {"put_last index type", {"put_last", "index", "i64", "f32"}, [=] { ops::put_last(x, x, 3); }},
-      {"put_last index shape", {"put_last", "index", "[2, 3]"}, [=] { ops::put_last(x, i.reshape({3, 2}), 3); }},
+      {"put_last index shape",
+       {"put_last", "index", "[2, 3]"},
+       [=] {
+         ops::put_last(x, i.reshape({3, 2}), 3);
+       }},
   };
   return family;
 }

@@ -41,7 +41,8 @@ Row gather_row(const Shape& shape, const std::vector<int64_t>& index) {
               [=](const std::vector<Values>& x) {
                 Values y(picked);
                 int64_t width = index.empty() ? 0 : y.count() / int64_t(index.size());
-                for (int64_t i = 0; i < y.count(); ++i) y[i] = x[0][index[size_t(i / width)] * width + i % width];
+                for (int64_t i = 0; i < y.count(); ++i)
+                  y[i] = x[0][index[size_t(i / width)] * width + i % width];
                 return std::vector{y};
               },
           .tolerance = Tolerance::exact,
@@ -79,13 +80,15 @@ Row scatter_row(const Shape& dy, const std::vector<int64_t>& index, int64_t rows
           .inputs = {{dy}},
           .apply =
               [=](const std::vector<Var>& x) {
-                return std::vector{Var(ops::scatter_add_rows(x[0].value(), Tensor::from(index, {int64_t(index.size())}), rows))};
+                return std::vector{Var(
+                    ops::scatter_add_rows(x[0].value(), Tensor::from(index, {int64_t(index.size())}), rows))};
               },
           .formula =
               [=](const std::vector<Values>& x) {
                 Values y(to);
                 int64_t width = y.count() / rows;
-                for (int64_t i = 0; i < x[0].count(); ++i) y[index[size_t(i / width)] * width + i % width] += x[0][i];
+                for (int64_t i = 0; i < x[0].count(); ++i)
+                  y[index[size_t(i / width)] * width + i % width] += x[0][i];
                 return std::vector{y};
               },
           .tolerance = Tolerance::sum,
@@ -160,7 +163,8 @@ Row narrow_row(const Shape& shape, int d, int64_t first, int64_t count) {
 
 Family rows_family() {
   Family family{"rows", {}, {}};
-  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{5, 13}, Shape{3, 5, 17}, Shape{31, 65}, Shape{7, 1}, Shape{2, 2048}, Shape{0, 5}})
+  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{5, 13}, Shape{3, 5, 17}, Shape{31, 65}, Shape{7, 1},
+                             Shape{2, 2048}, Shape{0, 5}})
     family.rows.push_back(l2_normalize_row(shape, 1e-12));
   family.rows.push_back(l2_normalize_row({7, 11}, 100, " all shorter than epsilon"));
 
@@ -186,19 +190,44 @@ Family rows_family() {
   family.rows.push_back(narrow_row({5, 7, 3}, 0, 1, 4));
   family.rows.push_back(narrow_row({5, 7}, 1, 7, 0));
 
-  Tensor x = Tensor::zeros({3, 2}), i = Tensor::zeros({3}, DType::i64), outside = Tensor::full({2}, 3, DType::i64);
+  Tensor x = Tensor::zeros({3, 2}), i = Tensor::zeros({3}, DType::i64),
+         outside = Tensor::full({2}, 3, DType::i64);
   family.errors = {
-      {"l2_normalize of a scalar", {"l2_normalize", "dimension"}, [] { ops::l2_normalize(Tensor::zeros({})); }},
+      {"l2_normalize of a scalar",
+       {"l2_normalize", "dimension"},
+       [] { ops::l2_normalize(Tensor::zeros({})); }},
       {"l2_normalize of integers", {"l2_normalize", "x", "i64"}, [=] { ops::l2_normalize(i); }},
       {"gather outside", {"gather_rows", "index", "3", "0 to 2"}, [=] { ops::gather_rows(x, outside); }},
-      {"gather index type", {"gather_rows", "index", "i64", "f32"}, [=] { ops::gather_rows(x, Tensor::zeros({2})); }},
-      {"gather index rank", {"gather_rows", "index", "[M]"}, [=] { ops::gather_rows(x, i.reshape({3, 1})); }},
-      {"scatter index count", {"scatter_add_rows", "3", "2"}, [=] { ops::scatter_add_rows(x.slice(0, 2), i, 3); }},
-      {"scatter outside", {"scatter_add_rows", "index", "3"}, [=] { ops::scatter_add_rows(x.slice(0, 2), outside, 3); }},
+      {"gather index type",
+       {"gather_rows", "index", "i64", "f32"},
+       [=] { ops::gather_rows(x, Tensor::zeros({2})); }},
+      {"gather index rank",
+       {"gather_rows", "index", "[M]"},
+       [=] {
+         ops::gather_rows(x, i.reshape({3, 1}));
+       }},
+      {"scatter index count",
+       {"scatter_add_rows", "3", "2"},
+       [=] { ops::scatter_add_rows(x.slice(0, 2), i, 3); }},
+      {"scatter outside",
+       {"scatter_add_rows", "index", "3"},
+       [=] { ops::scatter_add_rows(x.slice(0, 2), outside, 3); }},
       {"concat of nothing", {"concat"}, [] { ops::concat({}, 0); }},
-      {"concat shapes", {"concat", "[3, 2]", "[3, 5]"}, [=] { ops::concat({x, Tensor::zeros({3, 5})}, 0); }},
-      {"concat types", {"concat", "f32", "f64"}, [=] { ops::concat({x, Tensor::zeros({3, 2}, DType::f64)}, 0); }},
-      {"concat dimension", {"concat", "dimension 2", "[3, 2]"}, [=] { ops::concat({x, x}, 2); }},
+      {"concat shapes",
+       {"concat", "[3, 2]", "[3, 5]"},
+       [=] {
+         ops::concat({x, Tensor::zeros({3, 5})}, 0);
+       }},
+      {"concat types",
+       {"concat", "f32", "f64"},
+       [=] {
+         ops::concat({x, Tensor::zeros({3, 2}, DType::f64)}, 0);
+       }},
+      {"concat dimension",
+       {"concat", "dimension 2", "[3, 2]"},
+       [=] {
+         ops::concat({x, x}, 2);
+       }},
       {"narrow outside", {"narrow", "[3, 2]"}, [=] { ops::narrow(x, 1, 1, 2); }},
       {"narrow overflow", {"narrow", "[3, 2]"}, [=] { ops::narrow(x, 1, INT64_MAX, 1); }},
   };

@@ -12,7 +12,8 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 /// log(sum(exp)) in long double, which needs no shift for numbers of this size. -inf of a masked row.
 double lse_of(const Values& x, int64_t row) {
   long double sum = 0;
-  for (int64_t c = 0; c < x.columns(); ++c) sum += std::exp(static_cast<long double>(x[row * x.columns() + c]));
+  for (int64_t c = 0; c < x.columns(); ++c)
+    sum += std::exp(static_cast<long double>(x[row * x.columns() + c]));
   return double(std::log(sum));
 }
 
@@ -21,7 +22,8 @@ Values probabilities_of(const Values& x) {
   Values y(x.shape);
   for (int64_t r = 0; r < x.rows(); ++r) {
     long double sum = 0;
-    for (int64_t i = r * x.columns(); i < (r + 1) * x.columns(); ++i) sum += std::exp(static_cast<long double>(x[i]));
+    for (int64_t i = r * x.columns(); i < (r + 1) * x.columns(); ++i)
+      sum += std::exp(static_cast<long double>(x[i]));
     for (int64_t i = r * x.columns(); i < (r + 1) * x.columns(); ++i)
       y[i] = x[i] == -kInf && !std::isnan(sum) ? 0 : double(std::exp(static_cast<long double>(x[i])) / sum);
   }
@@ -35,18 +37,22 @@ Shape without_last(const Shape& s) {
 }
 
 std::string row_name(const char* op, const Shape& shape, Domain domain) {
-  return message(op, " ", shape, domain == Domain::masked ? " masked" : domain == Domain::offset ? " offset" : "");
+  return message(op, " ", shape,
+                 domain == Domain::masked   ? " masked"
+                 : domain == Domain::offset ? " offset"
+                                            : "");
 }
 
-Gradient gradient_in(Domain domain) { return domain == Domain::masked ? Gradient::compared : Gradient::checked; }
+Gradient gradient_in(Domain domain) {
+  return domain == Domain::masked ? Gradient::compared : Gradient::checked;
+}
 
 Row softmax_row(const Shape& shape, Domain domain) {
   return {.name = row_name("softmax", shape, domain),
           .op = Op::softmax,
           .inputs = {{shape, domain}},
           .apply = [](const std::vector<Var>& x) { return std::vector{softmax(x[0])}; },
-          .formula =
-              [](const std::vector<Values>& x) { return std::vector{probabilities_of(x[0])}; },
+          .formula = [](const std::vector<Values>& x) { return std::vector{probabilities_of(x[0])}; },
           .tolerance = Tolerance::sum,
           .gradient = gradient_in(domain),
           .empty = shape.count() == 0};
@@ -118,7 +124,8 @@ Row cross_entropy_row(int64_t B, int64_t C, Domain domain) {
 Family softmax_family() {
   Family family{"softmax", {}, {}};
   for (auto make : {softmax_row, log_softmax_row, logsumexp_row}) {
-    for (const Shape& shape : {Shape{1}, Shape{7}, Shape{5, 13}, Shape{3, 5, 17}, Shape{31, 65}, Shape{7, 1}, Shape{2, 1025}, Shape{0, 5}})
+    for (const Shape& shape : {Shape{1}, Shape{7}, Shape{5, 13}, Shape{3, 5, 17}, Shape{31, 65}, Shape{7, 1},
+                               Shape{2, 1025}, Shape{0, 5}})
       family.rows.push_back(make(shape, Domain::normal));
     family.rows.push_back(make({13, 33}, Domain::offset));
     family.rows.push_back(make({13, 33}, Domain::masked));
@@ -137,11 +144,18 @@ Family softmax_family() {
       {"softmax of a scalar", {"softmax", "dimension"}, [=] { ops::softmax(one); }},
       {"log_softmax of integers", {"log_softmax", "x", "i64"}, [=] { ops::log_softmax(i); }},
       {"logsumexp of a scalar", {"logsumexp", "dimension"}, [=] { ops::logsumexp(one); }},
-      {"cross_entropy label outside", {"cross_entropy", "labels", "3", "0 to 2"}, [=] { ops::cross_entropy(x, outside); }},
-      {"cross_entropy label type", {"cross_entropy", "labels", "i64"}, [=] { ops::cross_entropy(x, Tensor::zeros({2})); }},
-      {"cross_entropy label count", {"cross_entropy", "labels", "[2]"},
+      {"cross_entropy label outside",
+       {"cross_entropy", "labels", "3", "0 to 2"},
+       [=] { ops::cross_entropy(x, outside); }},
+      {"cross_entropy label type",
+       {"cross_entropy", "labels", "i64"},
+       [=] { ops::cross_entropy(x, Tensor::zeros({2})); }},
+      {"cross_entropy label count",
+       {"cross_entropy", "labels", "[2]"},
        [=] { ops::cross_entropy(x, Tensor::zeros({3}, DType::i64)); }},
-      {"cross_entropy logits", {"cross_entropy", "logits", "[B, C]", "[6]"}, [=] { ops::cross_entropy(x.reshape({6}), labels); }},
+      {"cross_entropy logits",
+       {"cross_entropy", "logits", "[B, C]", "[6]"},
+       [=] { ops::cross_entropy(x.reshape({6}), labels); }},
   };
   return family;
 }

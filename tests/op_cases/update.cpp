@@ -22,8 +22,11 @@ Row sgd_row(const std::string& name, double momentum, bool nesterov, double weig
               [=](const std::vector<Var>& x) {
                 std::vector<ops::SgdParameter> list;
                 for (size_t k : {0u, 2u})
-                  list.push_back({x[k].value().clone(), {}, Tensor::full(x[k].shape(), 99, x[k].dtype()),
-                                  k ? 0 : weight_decay, k ? 0.5 : 1.0});
+                  list.push_back({x[k].value().clone(),
+                                  {},
+                                  Tensor::full(x[k].shape(), 99, x[k].dtype()),
+                                  k ? 0 : weight_decay,
+                                  k ? 0.5 : 1.0});
                 for (int s = 0; s < kSteps; ++s) {
                   for (size_t k : {0u, 1u}) list[k].gradient = ops::scale(x[2 * k + 1].value(), 1 - 0.5 * s);
                   ops::sgd(list, {0.1, momentum, nesterov, s == 0});
@@ -59,8 +62,12 @@ Row adam_row(const std::string& name, double weight_decay, bool decoupled) {
               [=](const std::vector<Var>& x) {
                 std::vector<ops::AdamParameter> list;
                 for (size_t k : {0u, 2u})
-                  list.push_back({x[k].value().clone(), {}, Tensor::zeros(x[k].shape(), x[k].dtype()),
-                                  Tensor::zeros(x[k].shape(), x[k].dtype()), weight_decay, k ? 0.5 : 1.0});
+                  list.push_back({x[k].value().clone(),
+                                  {},
+                                  Tensor::zeros(x[k].shape(), x[k].dtype()),
+                                  Tensor::zeros(x[k].shape(), x[k].dtype()),
+                                  weight_decay,
+                                  k ? 0.5 : 1.0});
                 for (int s = 0; s < kSteps; ++s) {
                   for (size_t k : {0u, 1u}) list[k].gradient = ops::scale(x[2 * k + 1].value(), 1 - 0.5 * s);
                   ops::adam(list, {0.01, 0.8, 0.95, 1e-6, s + 1, decoupled});
@@ -77,8 +84,10 @@ Row adam_row(const std::string& name, double weight_decay, bool decoupled) {
                     double m = 0;
                     for (int s = 1; s <= kSteps; ++s) {
                       double g = x[k + 1][i] * (1.5 - 0.5 * s);
-                      if (decoupled) p[i] *= 1 - lr * weight_decay;
-                      else g += weight_decay * p[i];
+                      if (decoupled)
+                        p[i] *= 1 - lr * weight_decay;
+                      else
+                        g += weight_decay * p[i];
                       m = 0.8 * m + 0.2 * g;
                       second[i] = 0.95 * second[i] + 0.05 * g * g;
                       double mhat = m / (1 - std::pow(0.8, s)), vhat = second[i] / (1 - std::pow(0.95, s));
@@ -101,7 +110,8 @@ Row ema_row(double momentum) {
           .inputs = two_parameters({17, 3}, {1}),
           .apply =
               [=](const std::vector<Var>& x) {
-                std::vector<ops::EmaParameter> list = {{x[0].value().clone(), x[1].value()}, {x[2].value().clone(), x[3].value()}};
+                std::vector<ops::EmaParameter> list = {{x[0].value().clone(), x[1].value()},
+                                                       {x[2].value().clone(), x[3].value()}};
                 for (int s = 0; s < kSteps; ++s) ops::ema(list, momentum);
                 return std::vector{Var(list[0].target), Var(list[1].target)};
               },
@@ -110,7 +120,8 @@ Row ema_row(double momentum) {
                 std::vector<Values> out = {x[0], x[2]};
                 double kept = std::pow(momentum, kSteps);
                 for (size_t k : {0u, 1u})
-                  for (int64_t i = 0; i < out[k].count(); ++i) out[k][i] = kept * out[k][i] + (1 - kept) * x[2 * k + 1][i];
+                  for (int64_t i = 0; i < out[k].count(); ++i)
+                    out[k][i] = kept * out[k][i] + (1 - kept) * x[2 * k + 1][i];
                 return out;
               },
           .gradient = Gradient::none,
@@ -131,20 +142,48 @@ Family update_family() {
                  ema_row(0.99),
                  ema_row(0),
                  ema_row(1)};
-  Tensor p = Tensor::zeros({3}), q = Tensor::zeros({4}), h = Tensor::zeros({3}, DType::bf16), d = Tensor::zeros({3}, DType::f64);
+  Tensor p = Tensor::zeros({3}), q = Tensor::zeros({4}), h = Tensor::zeros({3}, DType::bf16),
+         d = Tensor::zeros({3}, DType::f64);
   auto sgd = [](Tensor parameter, Tensor gradient, Tensor momentum, SgdStep step) {
     std::vector<ops::SgdParameter> list = {{parameter, gradient, momentum}};
     ops::sgd(list, step);
   };
   family.errors = {
-      {"sgd shapes", {"sgd", "gradient", "[3]", "[4]"}, [=] { sgd(p, q, p, {0.1, 0.9}); }},
-      {"sgd types", {"sgd", "gradient", "f32", "f64"}, [=] { sgd(p, d, p, {0.1, 0.9}); }},
-      {"sgd of bf16", {"sgd", "bf16"}, [=] { sgd(h, h, h, {0.1, 0.9}); }},
-      {"sgd without momentum's memory", {"sgd", "momentum"}, [=] { sgd(p, p.clone(), {}, {0.1, 0.9}); }},
-      {"sgd without a gradient", {"sgd", "gradient", "undefined"}, [=] { sgd(p, {}, p, {0.1, 0.9}); }},
-      {"adam shapes", {"adam", "second", "[3]", "[4]"},
-       [=] { ops::adam(std::vector<ops::AdamParameter>{{p, p.clone(), p.clone(), q}}, {0.1}); }},
-      {"ema shapes", {"ema", "source", "[3]", "[4]"}, [=] { ops::ema(std::vector<ops::EmaParameter>{{p, q}}, 0.9); }},
+      {"sgd shapes",
+       {"sgd", "gradient", "[3]", "[4]"},
+       [=] {
+         sgd(p, q, p, {0.1, 0.9});
+       }},
+      {"sgd types",
+       {"sgd", "gradient", "f32", "f64"},
+       [=] {
+         sgd(p, d, p, {0.1, 0.9});
+       }},
+      {"sgd of bf16",
+       {"sgd", "bf16"},
+       [=] {
+         sgd(h, h, h, {0.1, 0.9});
+       }},
+      {"sgd without momentum's memory",
+       {"sgd", "momentum"},
+       [=] {
+         sgd(p, p.clone(), {}, {0.1, 0.9});
+       }},
+      {"sgd without a gradient",
+       {"sgd", "gradient", "undefined"},
+       [=] {
+         sgd(p, {}, p, {0.1, 0.9});
+       }},
+      {"adam shapes",
+       {"adam", "second", "[3]", "[4]"},
+       [=] {
+         ops::adam(std::vector<ops::AdamParameter>{{p, p.clone(), p.clone(), q}}, {0.1});
+       }},
+      {"ema shapes",
+       {"ema", "source", "[3]", "[4]"},
+       [=] {
+         ops::ema(std::vector<ops::EmaParameter>{{p, q}}, 0.9);
+       }},
   };
   return family;
 }

@@ -86,7 +86,8 @@ TEST_CASE("allocator: many threads at once") {
 TEST_CASE("allocator: more than there is throws MachineError and loses nothing") {
   int64_t before = now().current_bytes;
   CHECK_THROWS_AS(Tensor::empty({int64_t(1) << 50}), MachineError);
-  CHECK_THROWS_AS(Tensor::empty({int64_t(sysconf(_SC_PHYS_PAGES)) + 1, sysconf(_SC_PAGESIZE)}, DType::u8), MachineError);
+  CHECK_THROWS_AS(Tensor::empty({int64_t(sysconf(_SC_PHYS_PAGES)) + 1, sysconf(_SC_PAGESIZE)}, DType::u8),
+                  MachineError);
   CHECK(now().current_bytes == before);
   CHECK(Tensor::full({3}, 1).to_vector() == std::vector<double>{1, 1, 1});
 }

@@ -16,7 +16,8 @@ using Words = std::array<uint32_t, 4>;
 namespace {
 /// The bare generator of a counter and a key: purpose and the upper step share the counter's last word.
 Words block(const Words& counter, uint64_t seed) {
-  uint64_t index = counter[0] | uint64_t(counter[1]) << 32, step = counter[2] | uint64_t(counter[3] & 0xffffu) << 32;
+  uint64_t index = counter[0] | uint64_t(counter[1]) << 32, step = counter[2] | uint64_t(counter[3] & 0xffffu)
+                                                                                    << 32;
   return philox({seed, Purpose(counter[3] >> 16), step}, index);
 }
 }  // namespace
@@ -24,7 +25,8 @@ Words block(const Words& counter, uint64_t seed) {
 TEST_CASE("philox4x32-10: the known answers that Random123 publishes") {
   CHECK(block({0, 0, 0, 0}, 0) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   constexpr uint32_t ones = 0xffffffff;
-  CHECK(block({ones, ones, ones, ones}, ~uint64_t(0)) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(block({ones, ones, ones, ones}, ~uint64_t(0)) ==
+        Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(block({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822u) ==
         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
@@ -71,7 +73,8 @@ TEST_CASE("uniform: in its range, evenly, and Kolmogorov-Smirnov") {
   CHECK(u.front() >= -2);
   CHECK(u.back() < 6);
   double worst = 0;
-  for (size_t i = 0; i < n; ++i) worst = std::max(worst, std::fabs((u[i] + 2) / 8 - (double(i) + 0.5) / double(n)));
+  for (size_t i = 0; i < n; ++i)
+    worst = std::max(worst, std::fabs((u[i] + 2) / 8 - (double(i) + 0.5) / double(n)));
   CHECK(worst <= 1.95 / std::sqrt(double(n)));  // one in a thousand seeds fails
 }
 
@@ -83,7 +86,8 @@ TEST_CASE("random tensors are the same for every thread count, and each a prefix
     context.set_threads(1);
     Tensor one = ops::normal({100003}, key, 0.5, 2, type), u_one = ops::uniform({100003}, key, 0, 1, type);
     context.set_threads(3);
-    Tensor three = ops::normal({100003}, key, 0.5, 2, type), u_three = ops::uniform({100003}, key, 0, 1, type);
+    Tensor three = ops::normal({100003}, key, 0.5, 2, type),
+           u_three = ops::uniform({100003}, key, 0, 1, type);
     Tensor start = ops::normal({1001}, key, 0.5, 2, type);
     CHECK(std::memcmp(one.raw(), three.raw(), size_t(one.bytes())) == 0);
     CHECK(std::memcmp(u_one.raw(), u_three.raw(), size_t(u_one.bytes())) == 0);

@@ -1,4 +1,5 @@
-// Kernels against PyTorch's numbers (expected/make_expected.py): what a formula of our own could misread twice.
+// Kernels against PyTorch's numbers (expected/make_expected.py): what a formula of our own could misread
+// twice.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -39,11 +40,13 @@ std::map<std::string, Tensor> read_case(const std::string& name) {
 }
 
 void check_close(const std::string& what, const Tensor& got, const Tensor& want, double tolerance) {
-  REQUIRE_MESSAGE(got.shape() == want.shape(), what << ": shape " << got.shape().str() << ", wanted " << want.shape().str());
+  REQUIRE_MESSAGE(got.shape() == want.shape(),
+                  what << ": shape " << got.shape().str() << ", wanted " << want.shape().str());
   std::vector<double> g = got.to_vector(), w = want.to_vector();
   REQUIRE(!w.empty());
   for (size_t i = 0; i < w.size(); ++i)
-    CHECK_MESSAGE(std::fabs(g[i] - w[i]) <= tolerance, what << ": element " << i << ": got " << g[i] << ", wanted " << w[i]);
+    CHECK_MESSAGE(std::fabs(g[i] - w[i]) <= tolerance,
+                  what << ": element " << i << ": got " << g[i] << ", wanted " << w[i]);
 }
 
 using Case = std::map<std::string, Tensor>;
@@ -85,9 +88,12 @@ TEST_CASE("as PyTorch computes it: pooling, whose maxima tie, and upsampling") {
     return Case{{"y", y}, {"dx0", ops::max_pool_bwd(c["dy"], argmax, c["x0"].shape(), 3, 2, 1)}};
   });
   check_case("avg_pool", [](Case c) {
-    return Case{{"y", ops::avg_pool(c["x0"], 3, 2, 1)}, {"dx0", ops::avg_pool_bwd(c["dy"], c["x0"].shape(), 3, 2, 1)}};
+    return Case{{"y", ops::avg_pool(c["x0"], 3, 2, 1)},
+                {"dx0", ops::avg_pool_bwd(c["dy"], c["x0"].shape(), 3, 2, 1)}};
   });
-  check_case("upsample", [](Case c) { return Case{{"y", ops::upsample(c["x0"])}, {"dx0", ops::upsample_bwd(c["dy"])}}; });
+  check_case("upsample", [](Case c) {
+    return Case{{"y", ops::upsample(c["x0"])}, {"dx0", ops::upsample_bwd(c["dy"])}};
+  });
 }
 
 TEST_CASE("as PyTorch computes it: batch norm + residual + ReLU") {
@@ -140,11 +146,13 @@ TEST_CASE("as PyTorch computes it: three steps of each optimiser") {
   for (std::string name : {"sgd", "nesterov", "adam", "adamw"})
     for (DType type : {DType::f64, DType::f32}) {
       Case c = read_case(name);
-      Tensor p = ops::cast(c["start"], type).clone(), m = Tensor::zeros({4}, type), v = Tensor::zeros({4}, type);
+      Tensor p = ops::cast(c["start"], type).clone(), m = Tensor::zeros({4}, type),
+             v = Tensor::zeros({4}, type);
       for (int step = 0; step < 3; ++step) {
         Tensor g = ops::cast(c["g" + std::to_string(step)], type);
         if (name.starts_with("adam"))
-          ops::adam(std::vector<ops::AdamParameter>{{p, g, m, v, 0.1}}, {0.1, 0.8, 0.95, 1e-6, step + 1, name == "adamw"});
+          ops::adam(std::vector<ops::AdamParameter>{{p, g, m, v, 0.1}},
+                    {0.1, 0.8, 0.95, 1e-6, step + 1, name == "adamw"});
         else
           ops::sgd(std::vector<ops::SgdParameter>{{p, g, m, 0.01}},
                    {0.1, name == "sgd" ? 0.9 : 0.8, name == "nesterov", step == 0});

@@ -43,7 +43,8 @@ TEST_CASE("shape: broadcast aligns right and stretches 1") {
   CHECK(broadcast({2, 1, 5}, {7, 1}, "t") == Shape{2, 7, 5});
   CHECK(broadcast({}, {4}, "t") == Shape{4});
   CHECK(broadcast({0, 5}, {1, 5}, "t") == Shape{0, 5});
-  CHECK_THROWS_WITH_AS(broadcast({2, 3}, {4}, "add"), "add: shapes [2, 3] and [4] do not broadcast", ShapeError);
+  CHECK_THROWS_WITH_AS(broadcast({2, 3}, {4}, "add"), "add: shapes [2, 3] and [4] do not broadcast",
+                       ShapeError);
   CHECK_THROWS_AS(broadcast({0, 5}, {2, 5}, "add"), ShapeError);
 }
 
@@ -52,5 +53,6 @@ TEST_CASE("a size of a billion is refused in one line, or never asked for") {
   CHECK_THROWS_AS(ops::upsample(x, std::numeric_limits<int>::max()), Error);
   CHECK_THROWS_AS(Tensor::empty({1000000000, 1000000000}), Error);
   CHECK_THROWS_AS(Tensor::empty({int64_t(1) << 57}), MachineError);  // 2^59 bytes: a shape, but no memory
-  CHECK_THROWS_AS(ops::scatter_add_rows(Tensor::zeros({1, 3}), Tensor::zeros({1}, DType::i64), int64_t(1) << 55), Error);
+  CHECK_THROWS_AS(
+      ops::scatter_add_rows(Tensor::zeros({1, 3}), Tensor::zeros({1}, DType::i64), int64_t(1) << 55), Error);
 }

@@ -19,7 +19,8 @@ TEST_CASE("tensor: made from values, read back in their type") {
   CHECK(t.to_vector() == std::vector<double>{1, 2, 3, 4, 5, 6});
   CHECK_THROWS_AS(t.data<double>(), DTypeError);
   CHECK_THROWS_AS(t.item(), ShapeError);
-  CHECK_THROWS_WITH_AS(Tensor::from(std::vector<float>{1, 2}, {3}), "Tensor::from: 2 values for shape [3]", ShapeError);
+  CHECK_THROWS_WITH_AS(Tensor::from(std::vector<float>{1, 2}, {3}), "Tensor::from: 2 values for shape [3]",
+                       ShapeError);
   CHECK(Tensor::scalar(2.5).item() == 2.5);
   CHECK(Tensor::scalar(7, DType::i64).item() == 7);
   CHECK(Tensor::zeros({0, 3}).to_vector().empty());
@@ -77,7 +78,8 @@ TEST_CASE("tensor: a view keeps its memory alive") {
 TEST_CASE("expect_shape names what was wanted and what came") {
   Tensor t = Tensor::zeros({2, 3});
   expect_shape(t, {2, -1}, "logits");
-  CHECK_THROWS_WITH_AS(expect_shape(t, {-1, 4}, "logits"), "logits: wanted shape [*, 4], got [2, 3]", ShapeError);
+  CHECK_THROWS_WITH_AS(expect_shape(t, {-1, 4}, "logits"), "logits: wanted shape [*, 4], got [2, 3]",
+                       ShapeError);
   CHECK_THROWS_AS(expect_shape(Tensor(), {1}, "logits"), ShapeError);
 }
 
@@ -90,19 +92,22 @@ TEST_CASE("bf16 rounds to nearest even and keeps NaN, infinity and sign") {
   CHECK(bf16(std::numeric_limits<float>::max()).bits == 0x7f80);  // rounds to infinity
   CHECK(bf16(std::numeric_limits<float>::infinity()).bits == 0x7f80);
   CHECK(std::isnan(float(bf16(std::nanf("")))));
-  CHECK(std::isnan(float(bf16(std::bit_cast<float>(0x7f800001u)))));  // its payload lies in the lower half only
+  CHECK(
+      std::isnan(float(bf16(std::bit_cast<float>(0x7f800001u)))));  // its payload lies in the lower half only
   CHECK(float(bf16(std::bit_cast<float>(0x00010000u))) == std::bit_cast<float>(0x00010000u));  // subnormal
 }
 
 TEST_CASE("a double becomes bf16 in one rounding, not two") {
-  // Just above halfway between 1 and the next bf16; a float in between would round it to halfway, and then down.
+  // Just above halfway between 1 and the next bf16; a float in between would round it to halfway, and then
+  // down.
   double v = 1.00390625 + 1e-12;
   BackendScope scope(Backend::ref);
   CHECK(ops::cast(Tensor::scalar(v, DType::f64), DType::bf16).item() == 1.0078125);
 }
 
 TEST_CASE("cast truncates towards zero and stops at the ends of an integer type") {
-  Tensor x = Tensor::from(std::vector<double>{-1.9, 1.9, 300, -300, 1e30, -1e30, std::nan(""), INFINITY}, {8});
+  Tensor x =
+      Tensor::from(std::vector<double>{-1.9, 1.9, 300, -300, 1e30, -1e30, std::nan(""), INFINITY}, {8});
   CHECK(ops::cast(x, DType::u8).to_vector() == std::vector<double>{0, 1, 255, 0, 255, 0, 0, 255});
   std::vector<double> i32 = ops::cast(x, DType::i32).to_vector();
   CHECK(i32 == std::vector<double>{-1, 1, 300, -300, 2147483647.0, -2147483648.0, 0, 2147483647.0});

@@ -31,7 +31,8 @@ void batch_norm_stats(Context&, In x, Out mean, Out variance) {
       double sum = 0, squares = 0;
       for (int64_t r = g * m; r < (g + 1) * m; ++r) sum += in[r * C + c];
       double center = sum / double(m);
-      for (int64_t r = g * m; r < (g + 1) * m; ++r) squares += (in[r * C + c] - center) * (in[r * C + c] - center);
+      for (int64_t r = g * m; r < (g + 1) * m; ++r)
+        squares += (in[r * C + c] - center) * (in[r * C + c] - center);
       out_mean.set(g * C + c, center);
       out_variance.set(g * C + c, squares / double(m));
     }
@@ -52,14 +53,17 @@ void batch_norm_apply(Context&, In x, In residual, Out y, BatchNorm norm) {
     }
 }
 
-void batch_norm_bwd(Context&, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta, BatchNorm norm) {
+void batch_norm_bwd(Context&, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
+                    BatchNorm norm) {
   // d = dy where relu let y pass. xhat = (x - mean) / std. Over a group of m rows:
   // dx = gamma / std (d - mean(d) - xhat mean(d xhat)); with running statistics dx = gamma / std d
   Groups groups(x.shape, norm.mean.shape);
   int64_t C = groups.C, m = groups.rows_each;
   Reader in(x), out_y(y), g_y(dy), mean(norm.mean), variance(norm.variance), gamma(norm.gamma);
   Writer out(dx);
-  auto passed = [&](int64_t i) { return norm.activation == Activation::relu && out_y[i] <= 0 ? 0.0 : g_y[i]; };
+  auto passed = [&](int64_t i) {
+    return norm.activation == Activation::relu && out_y[i] <= 0 ? 0.0 : g_y[i];
+  };
   std::vector<double> sum_gamma(size_t(C), 0.0), sum_beta(size_t(C), 0.0);
   for (int64_t g = 0; g < groups.count; ++g)
     for (int64_t c = 0; c < C; ++c) {

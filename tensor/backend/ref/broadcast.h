@@ -28,7 +28,8 @@ inline std::array<int64_t, kDims> stretching_steps(const Shape& shape) {
   return steps;
 }
 
-/// Calls g(i, ia, ib) for each element i of `shape` in order, with the elements of a and b that stretch to it.
+/// Calls g(i, ia, ib) for each element i of `shape` in order, with the elements of a and b that stretch to
+/// it.
 template <class G>
 void walk(const Shape& shape, const Shape& a, const Shape& b, G&& g) {
   auto n = padded(shape), sa = stretching_steps(a), sb = stretching_steps(b);

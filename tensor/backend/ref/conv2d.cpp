@@ -9,8 +9,17 @@ namespace {
 struct Sizes {
   int64_t N, H, W, C, K, R, S, P, Q, stride, pad;
   Sizes(const Shape& x, const Shape& w, const Shape& y, const Window& window)
-      : N(x[0]), H(x[1]), W(x[2]), C(x[3]), K(w[0]), R(w[1]), S(w[2]), P(y[1]), Q(y[2]),
-        stride(window.stride), pad(window.pad) {}
+      : N(x[0]),
+        H(x[1]),
+        W(x[2]),
+        C(x[3]),
+        K(w[0]),
+        R(w[1]),
+        S(w[2]),
+        P(y[1]),
+        Q(y[2]),
+        stride(window.stride),
+        pad(window.pad) {}
   int64_t x(int64_t n, int64_t h, int64_t w) const { return ((n * H + h) * W + w) * C; }
   int64_t w(int64_t k, int64_t r, int64_t s) const { return ((k * R + r) * S + s) * C; }
   int64_t y(int64_t n, int64_t p, int64_t q) const { return ((n * P + p) * Q + q) * K; }

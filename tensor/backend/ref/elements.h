@@ -1,5 +1,5 @@
-// How ref kernels read and write: every float as a double, rounded once when stored. Speed is not a concern here,
-// being obviously right is. Next: the kernels beside this file, tensor/ops.def says what each computes.
+// How ref kernels read and write: every float as a double, rounded once when stored. Speed is not a concern
+// here, being obviously right is. Next: the kernels beside this file, tensor/ops.def says what each computes.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -11,13 +11,15 @@ namespace plumage::ref {
 
 /// v rounded to T. bf16 goes through a float that is rounded to odd, else it would be rounded twice.
 template <class T>
-T rounded(double v) { return T(v); }
+T rounded(double v) {
+  return T(v);
+}
 template <>
 inline bf16 rounded<bf16>(double v) {
   float f = float(v);
   if (double(f) == v || std::isnan(v) || std::isinf(f)) return bf16(f);
   if (std::fabs(double(f)) > std::fabs(v)) f = std::nextafter(f, 0.0f);  // towards zero ...
-  return bf16(std::bit_cast<float>(std::bit_cast<uint32_t>(f) | 1u));    // ... and the lost part stays visible
+  return bf16(std::bit_cast<float>(std::bit_cast<uint32_t>(f) | 1u));  // ... and the lost part stays visible
 }
 
 /// Elements of a tensor of any float type.
@@ -27,9 +29,12 @@ class Reader {
   explicit Reader(const Out& out) : data_(out.data), dtype_(out.dtype) {}
   double operator[](int64_t i) const {
     switch (dtype_) {
-      case DType::f64: return static_cast<const double*>(data_)[i];
-      case DType::f32: return double(static_cast<const float*>(data_)[i]);
-      default: return double(float(static_cast<const bf16*>(data_)[i]));
+      case DType::f64:
+        return static_cast<const double*>(data_)[i];
+      case DType::f32:
+        return double(static_cast<const float*>(data_)[i]);
+      default:
+        return double(float(static_cast<const bf16*>(data_)[i]));
     }
   }
 
@@ -43,9 +48,15 @@ class Writer {
   explicit Writer(const Out& out) : data_(out.data), dtype_(out.dtype) {}
   void set(int64_t i, double v) const {
     switch (dtype_) {
-      case DType::f64: static_cast<double*>(data_)[i] = v; break;
-      case DType::f32: static_cast<float*>(data_)[i] = float(v); break;
-      default: static_cast<bf16*>(data_)[i] = rounded<bf16>(v); break;
+      case DType::f64:
+        static_cast<double*>(data_)[i] = v;
+        break;
+      case DType::f32:
+        static_cast<float*>(data_)[i] = float(v);
+        break;
+      default:
+        static_cast<bf16*>(data_)[i] = rounded<bf16>(v);
+        break;
     }
   }
 
@@ -57,8 +68,7 @@ class Writer {
 /// Size of the last dimension and the number of rows before it (0 where nothing is to be done).
 struct Rows {
   int64_t rows, columns;
-  explicit Rows(const Shape& shape)
-      : columns(shape.rank() ? shape[-1] : 1) {
+  explicit Rows(const Shape& shape) : columns(shape.rank() ? shape[-1] : 1) {
     rows = 1;
     for (int i = 0; i + 1 < shape.rank(); ++i) rows *= shape[i];
   }

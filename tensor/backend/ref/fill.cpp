@@ -6,7 +6,8 @@
 namespace plumage::ref {
 namespace {
 
-/// Float to integer truncates, stops at the ends of the type, and makes NaN a 0: C++ leaves all but the first open.
+/// Float to integer truncates, stops at the ends of the type, and makes NaN a 0: C++ leaves all but the first
+/// open.
 template <class T>
 T truncated(double v) {
   if (std::isnan(v)) return 0;
@@ -18,10 +19,14 @@ T truncated(double v) {
 template <class To, class From>
 To converted(From v) {
   constexpr bool from_integer = std::is_integral_v<From>, to_integer = std::is_integral_v<To>;
-  if constexpr (from_integer && to_integer) return To(v);
-  else if constexpr (to_integer) return truncated<To>(double(v));
-  else if constexpr (std::is_same_v<To, float>) return float(v);  // i64 straight to f32: by way of f64 rounds twice
-  else return rounded<To>(double(v));
+  if constexpr (from_integer && to_integer)
+    return To(v);
+  else if constexpr (to_integer)
+    return truncated<To>(double(v));
+  else if constexpr (std::is_same_v<To, float>)
+    return float(v);  // i64 straight to f32: by way of f64 rounds twice
+  else
+    return rounded<To>(double(v));
 }
 
 }  // namespace

@@ -6,10 +6,11 @@
 namespace plumage::ref {
 namespace {
 
-/// Calls g(out, in, r * S + s) for every output element and each element inside the image that its window covers.
-/// `before` is called with the output first, `after` last.
+/// Calls g(out, in, r * S + s) for every output element and each element inside the image that its window
+/// covers. `before` is called with the output first, `after` last.
 template <class Before, class Each, class After>
-void over_windows(const Shape& x, const Shape& y, const Window& window, Before before, Each each, After after) {
+void over_windows(const Shape& x, const Shape& y, const Window& window, Before before, Each each,
+                  After after) {
   int64_t N = x[0], H = x[1], W = x[2], C = x[3], P = y[1], Q = y[2];
   for (int64_t n = 0; n < N; ++n)
     for (int64_t p = 0; p < P; ++p)
@@ -119,7 +120,8 @@ void upsample(Context&, In x, Out y, int factor) {
 }
 
 void upsample_bwd(Context&, In dy, Out dx, int factor) {
-  int64_t N = dy.shape[0], H = dy.shape[1], W = dy.shape[2], C = dy.shape[3], h = dx.shape[1], w = dx.shape[2];
+  int64_t N = dy.shape[0], H = dy.shape[1], W = dy.shape[2], C = dy.shape[3], h = dx.shape[1],
+          w = dx.shape[2];
   Reader g(dy);
   std::vector<double> sums(size_t(dx.count()), 0.0);
   for (int64_t n = 0; n < N; ++n)

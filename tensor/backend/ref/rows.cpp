@@ -38,7 +38,8 @@ void gather_rows(Context&, In x, In index, Out y) {
   if (y.count() == 0) return;
   int64_t row_bytes = y.count() / picked * size_of(y.dtype);
   for (int64_t r = 0; r < picked; ++r)
-    std::memcpy(y.as<char>() + r * row_bytes, x.as<char>() + index.as<int64_t>()[r] * row_bytes, size_t(row_bytes));
+    std::memcpy(y.as<char>() + r * row_bytes, x.as<char>() + index.as<int64_t>()[r] * row_bytes,
+                size_t(row_bytes));
 }
 
 void scatter_add_rows(Context&, In dy, In index, Out dx) {
@@ -47,8 +48,7 @@ void scatter_add_rows(Context&, In dy, In index, Out dx) {
   Writer out(dx);
   int64_t picked = index.count(), width = picked ? dy.count() / picked : 0;
   for (int64_t r = 0; r < picked; ++r)
-    for (int64_t i = 0; i < width; ++i)
-      sums[size_t(index.as<int64_t>()[r] * width + i)] += in[r * width + i];
+    for (int64_t i = 0; i < width; ++i) sums[size_t(index.as<int64_t>()[r] * width + i)] += in[r * width + i];
   for (int64_t i = 0; i < dx.count(); ++i) out.set(i, sums[size_t(i)]);
 }
 

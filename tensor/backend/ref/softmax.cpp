@@ -1,5 +1,6 @@
-// Softmax, its logarithm, logsumexp and cross-entropy. An entry of -inf is masked: its weight is 0 and it makes no
-// NaN, and of a row that is masked altogether softmax is 0, log-softmax and logsumexp are -inf, cross-entropy inf.
+// Softmax, its logarithm, logsumexp and cross-entropy. An entry of -inf is masked: its weight is 0 and it
+// makes no NaN, and of a row that is masked altogether softmax is 0, log-softmax and logsumexp are -inf,
+// cross-entropy inf.
 #include "tensor/backend/ref/elements.h"
 
 namespace plumage::ref {
@@ -88,7 +89,8 @@ void cross_entropy(Context&, In logits, In labels, Out loss, Out lse) {
   }
 }
 
-void cross_entropy_bwd(Context&, In logits, In labels, In lse, In dloss, Out dlogits) {  // dloss (softmax - one-hot)
+void cross_entropy_bwd(Context&, In logits, In labels, In lse, In dloss,
+                       Out dlogits) {  // dloss (softmax - one-hot)
   auto [rows, columns] = Rows(logits.shape);
   Reader in(logits), row_lse(lse), g(dloss);
   Writer out(dlogits);

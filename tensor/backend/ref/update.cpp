@@ -28,8 +28,10 @@ void adam(Context&, std::span<const AdamSlot> slots, AdamStep step) {
     double lr = step.lr * slot.lr_scale;
     for (int64_t i = 0; i < slot.parameter.count(); ++i) {
       double p = parameter[i], g = gradient[i];
-      if (step.decoupled) p -= lr * slot.weight_decay * p;
-      else g += slot.weight_decay * p;
+      if (step.decoupled)
+        p -= lr * slot.weight_decay * p;
+      else
+        g += slot.weight_decay * p;
       double m = step.beta1 * first[i] + (1 - step.beta1) * g;
       double v = step.beta2 * second[i] + (1 - step.beta2) * g * g;
       new_first.set(i, m);
