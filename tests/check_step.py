@@ -386,8 +386,8 @@ class Step:
         start = v if synth["grad"] == "full" else v.detach()
         x_hat_p = self.net.decode(start + delta, False)
         self.compare("x_hat_p", x_hat_p)
-        a = {"detach": lambda: x_hat.detach(), "decoder": lambda: self.net.decode(start, False), "full": lambda: x_hat}[synth["grad"]]()
-        b = x_hat_p.detach() if synth["grad"] == "detach" else x_hat_p
+        a = {"detach": lambda: self.get("x_hat"), "decoder": lambda: self.net.decode(start, False), "full": lambda: x_hat}[synth["grad"]]()
+        b = self.get("x_hat_p") if synth["grad"] == "detach" else x_hat_p  # data: the file's, as they are
         how = self.c["bn"]["synth"]
         # Each half has statistics of its own; running ones are averaged over both.
         groups = 2 * self.splits
