@@ -161,7 +161,8 @@ Keys keys_of(Config& c) {
   k.integer("data.short_side", c.data.short_side, 0, 65500, "pixels that the cache reduces short sides to; 0: 2 x train.size");
   k.real("data.cache_gib", c.data.cache_gib, 0, 1e6, "GiB of decoded pictures kept in memory; more go to a mapped file");
   k.flag("data.allow_corrupt", c.data.allow_corrupt, "go on although more than 1 % of the pictures cannot be read");
-  k.flag("data.crop", c.data.crop, "cut pictures to the boxes that the data set states");
+  k.choice("data.crop", c.data.crop, Choices<std::optional<bool>>{{"auto", std::nullopt}, {"on", true}, {"off", false}},
+           "cut pictures to the boxes that the data set states; auto: GTSRB yes, CUB no");
   k.integer("data.threads", c.data.threads, 0, 1024, "that make views; 0: one a core");
 
   k.integer("train.batch", c.train.batch, 2, 1 << 20, "images a step");
@@ -179,7 +180,7 @@ Keys keys_of(Config& c) {
   k.flag("encoder.zero_init_residual", c.encoder.zero_init_residual, "residual branches start at zero");
 
   k.choice("optim.kind", c.optim.kind, Choices<std::string>{{"sgd", "sgd"}, {"adam", "adam"}, {"adamw", "adamw"}}, "optimiser");
-  k.real("optim.lr", c.optim.lr, 0, 1e6, "learning rate, as it is: never scaled by the batch");
+  k.real("optim.lr", c.optim.lr, 0, 1e37, "learning rate, as it is: never scaled by the batch");
   k.real("optim.momentum", c.optim.momentum, 0, 1, "SGD");
   k.real("optim.weight_decay", c.optim.weight_decay, 0, 1e6, "L2");
   k.flag("optim.wd_norm", c.optim.decay_norm, "weight decay on batch norm and biases too (option x)");

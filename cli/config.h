@@ -2,6 +2,7 @@
 // `--set`, the resolved file and `plumage info --keys` are made.
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ struct Config {
     std::string dir, dataset = "folder", split = "train", classes;
     int64_t short_side = 0;
     double cache_gib = 4;
-    bool allow_corrupt = false, crop = true;
+    bool allow_corrupt = false;
+    std::optional<bool> crop;
     int threads = 0;
   } data;
 

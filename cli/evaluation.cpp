@@ -21,7 +21,8 @@ void EvaluationArguments::add_to(CLI::App& command) {
   command.add_option("--short-side", short_side, "pixels of the short side before the centre crop; default: size * 256 / 224");
   command.add_option("--batch", batch, "pictures at a time")->check(CLI::Range(1, 65536));
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
-  command.add_flag("--no-crop", no_crop, "do not cut pictures to the boxes that the data set states");
+  command.add_option("--crop", crop, "cut pictures to the boxes that the data set states: on, off; auto: GTSRB yes, CUB no")
+      ->check(CLI::IsMember({"auto", "on", "off"}));
   command.add_flag("--reconstructed", reconstructed, "judge what the decoder keeps: features of f(h(f(x))) instead of f(x)");
   command.add_flag("--allow-corrupt", allow_corrupt, "go on although more than 1 % of the pictures cannot be read");
   command.add_flag("--json", json, "one JSON object on standard output, nothing else");
@@ -48,7 +49,7 @@ Features EvaluationArguments::features(const std::string& part) const {
   if (threads > 0) Context::cpu().set_threads(threads);
   LoadedEncoder loaded = load_encoder(weights);
   DatasetOptions options;
-  options.crop = !no_crop;
+  if (crop != "auto") options.crop = crop == "on";
   if (!classes.empty()) options.classes = parse_class_range(classes);
   Dataset dataset = open_dataset(this->dataset, data, part, options);
   if (!dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));

@@ -16,7 +16,8 @@ struct EvaluationArguments {
   std::string weights, data, dataset = "folder", classes, split = "test", train_split = "train";
   int64_t size = 224, short_side = 0, batch = 64;
   int threads = 0;
-  bool json = false, no_crop = false, allow_corrupt = false, reconstructed = false;
+  std::string crop = "auto";
+  bool json = false, allow_corrupt = false, reconstructed = false;
 
   void add_to(CLI::App& command);
   /// Features of a split by the encoder in `weights`. Throws InputError where labels are missing.

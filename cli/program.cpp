@@ -34,6 +34,9 @@ int run_program(int argc, char** argv) {
     add_synth(program);
     add_report(program);
     add_info(program);
+    auto known = program.get_subcommands([&](CLI::App* command) { return argc > 1 && command->get_name() == argv[1]; });
+    if (argc > 1 && argv[1][0] != '-' && known.empty())
+      throw InputError(message("unknown command ", argv[1], "; see plumage --help"));
     program.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {

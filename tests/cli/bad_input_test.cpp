@@ -123,7 +123,7 @@ TEST_CASE("classes of one picture") {
   Scratch s("single");
   plumage::plumage(s, "synth '" + s / "one" + "' --classes 3 --per-class 1 --px 16");
   std::string one = "--weights untrained:resnet18:4 --data '" + s / "one" + "' --dataset synthetic --size 16 ";
-  check_refused(plumage::plumage(s, "retrieve " + one), 2, {"quer"});
+  check_refused(plumage::plumage(s, "retrieve " + one), 2, {"of 3 pictures"});
   CHECK(plumage::plumage(s, "knn " + one).code == 0);
   CHECK(plumage::plumage(s, "linear --solver lbfgs " + one).code == 0);
 }
