@@ -13,6 +13,7 @@
 #include "cli/stop_signal.h"
 #include "data/split.h"
 #include "data/synthetic_set.h"
+#include "data/write_png.h"
 #include "eval/features.h"
 #include "eval/gallery.h"
 #include "eval/linear_probe.h"
@@ -242,6 +243,12 @@ class Demo {
     pairs.title = "Generated pairs";
     pairs.caption = "The last training batch: a picture, its reconstruction from v, the one from the perturbed v, and four times their difference.";
     data.galleries = {pairs, neighbours(entries_[2]), neighbours(entries_[0])};
+    SheetOptions sheet;
+    sheet.cell = 128;
+    for (auto [gallery, name] : {std::pair{0, "pairs.png"}, {1, "neighbours.png"}}) {
+      sheet.columns = data.galleries[size_t(gallery)].columns;
+      write_png(out_ / name, contact_sheet(data.galleries[size_t(gallery)].rows, sheet));
+    }
     data.gauges = gauges();
     data.facts = {{"data", std::to_string(cache().size()) + " training and " + std::to_string(test_cache_->size()) + " test pictures of " +
                                std::to_string(arguments_.classes) + " species, 64 pixels, simple world"},
