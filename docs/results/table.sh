@@ -28,7 +28,7 @@ $plumage pretrain-decoder --config configs/moco-pairs.toml $common --set decoder
 
 # Judges weights $3 under the names $1 (method) and $2 (seed).
 judge() {
-  linear=$($plumage linear --weights "$3" $target --size "$size" --solver lbfgs --fraction 1 0.5 0.2 --json 2>/dev/null)
+  linear=$($plumage linear --weights "$3" $target --size "$size" --solver sgd --fraction 1 0.5 0.2 --json 2>/dev/null)
   all=$($plumage retrieve --weights "$3" $target --size "$size" --json 2>/dev/null)
   tracks=$($plumage retrieve --weights "$3" $target --size "$size" --leave-out-group --json 2>/dev/null)
   last=$(tail -n 1 "$4/metrics.jsonl" 2>/dev/null || echo null)
