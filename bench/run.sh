@@ -1,0 +1,11 @@
+#!/bin/sh
+# A short set of timings: ops beside the machine's rates, then whole steps. Under 5 minutes on two cores.
+set -eu
+build=$1
+"$build/bench/ops"
+for step in "--arch resnet18 --px 64 --batch 128 --step moco" "--arch resnet18 --px 64 --batch 64 --step full" \
+            "--arch resnet50 --px 224 --batch 16 --step supervised"; do
+  echo
+  # shellcheck disable=SC2086
+  "$build/bench/step" $step --steps 3
+done
