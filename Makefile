@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
-PACKAGES := g++ cmake make pkg-config libdnnl-dev libjpeg62-turbo-dev libstb-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev doctest-dev
+PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libstb-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev doctest-dev
 
 .PHONY: demo test test-fast build setup sanitize bench format clean help
 
