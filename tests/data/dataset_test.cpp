@@ -163,7 +163,7 @@ TEST_CASE("dataset: the real sets have the counts that they are published with")
     CAPTURE(row.split);
     std::filesystem::path root = test::bundle(row.folder);
     if (root.empty()) {
-      MESSAGE("skipped: no folder `" << row.folder << "` under PLUMAGE_TEST_DATA");
+      MESSAGE("skipped: no folder `" << std::string(row.folder) << "` under PLUMAGE_TEST_DATA");
       continue;
     }
     Dataset dataset = open_dataset(row.kind, root, row.split);

@@ -1,0 +1,207 @@
+// Ops on images [N, H, W, C]: convolution, pooling, upsampling, batch normalisation. Check, allocate, dispatch.
+#include "tensor/dispatch.h"
+
+namespace plumage::ops {
+
+// --- convolution, pooling, upsampling
+
+namespace {
+
+int64_t window_positions(int64_t size, int64_t kernel, int64_t stride, int64_t pad, const char* op, const Shape& x) {
+  if (kernel < 1 || stride < 1 || pad < 0 || pad > INT32_MAX)
+    throw ShapeError(message(op, ": kernel ", kernel, ", stride ", stride, ", pad ", pad, ": wanted kernel and stride >= 1, pad 0 to 2^31"));
+  int64_t padded = size + 2 * pad - kernel;
+  if (padded < 0)
+    throw ShapeError(message(op, ": kernel ", kernel, " with pad ", pad, " is larger than the image, x ", x.str()));
+  return padded / stride + 1;
+}
+
+Shape conv_output(const Shape& x, const Shape& w, int64_t stride, int64_t pad, const char* op) {
+  if (x.rank() != 4) throw ShapeError(message(op, ": x must be [N, H, W, C], got ", x.str()));
+  if (w.rank() != 4) throw ShapeError(message(op, ": w must be [K, R, S, C], got ", w.str()));
+  if (x[3] != w[3]) throw ShapeError(message(op, ": w has C=", w[3], ", x has C=", x[3]));
+  return {x[0], window_positions(x[1], w[1], stride, pad, op, x), window_positions(x[2], w[2], stride, pad, op, x), w[0]};
+}
+
+// All three passes of a convolution cost the same: w's filter at each output pixel.
+void count_convolution(const Shape& y, const Shape& w) {
+  profile_count(2 * double(y.count()) * double(w[1]) * double(w[2]) * double(w[3]));
+}
+
+Shape pool_output(const Shape& x, int64_t kernel, int64_t stride, int64_t pad, const char* op) {
+  if (x.rank() != 4) throw ShapeError(message(op, ": x must be [N, H, W, C], got ", x.str()));
+  if (pad >= kernel) throw ShapeError(message(op, ": pad ", pad, " must be less than kernel ", kernel));
+  return {x[0], window_positions(x[1], kernel, stride, pad, op, x), window_positions(x[2], kernel, stride, pad, op, x), x[3]};
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad) {
+  check_float(x, "conv2d", "x");
+  check_like(w, x, "conv2d", "w");
+  Tensor y = Tensor::empty(conv_output(x.shape(), w.shape(), stride, pad, "conv2d"), x.dtype(), x.device());
+  count_convolution(y.shape(), w.shape());
+  DISPATCH(conv2d, x, in(x), in(w), out(y), (Window{w.size(1), w.size(2), stride, pad}));
+  return y;
+}
+
+Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad) {
+  check_float(dy, "conv2d_dx", "dy");
+  check_like(w, dy, "conv2d_dx", "w");
+  check_shape(dy, conv_output(x_shape, w.shape(), stride, pad, "conv2d_dx"), "conv2d_dx", "dy");
+  Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
+  count_convolution(dy.shape(), w.shape());
+  DISPATCH(conv2d_dx, dy, in(dy), in(w), out(dx), (Window{w.size(1), w.size(2), stride, pad}));
+  return dx;
+}
+
+Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad) {
+  check_float(x, "conv2d_dw", "x");
+  check_like(dy, x, "conv2d_dw", "dy");
+  check_shape(dy, conv_output(x.shape(), w_shape, stride, pad, "conv2d_dw"), "conv2d_dw", "dy");
+  Tensor dw = Tensor::empty(w_shape, x.dtype(), x.device());
+  count_convolution(dy.shape(), w_shape);
+  DISPATCH(conv2d_dw, x, in(x), in(dy), out(dw), (Window{w_shape[1], w_shape[2], stride, pad}));
+  return dw;
+}
+
+std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t kernel, int64_t stride, int64_t pad) {
+  check_float(x, "max_pool", "x");
+  Shape shape = pool_output(x.shape(), kernel, stride, pad, "max_pool");
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device()), argmax = Tensor::empty(shape, DType::i32, x.device());
+  DISPATCH(max_pool, x, in(x), out(y), out(argmax), (Window{kernel, kernel, stride, pad}));
+  return {y, argmax};
+}
+
+Tensor max_pool_bwd(const Tensor& dy, const Tensor& argmax, const Shape& x_shape, int64_t kernel, int64_t stride, int64_t pad) {
+  check_float(dy, "max_pool_bwd", "dy");
+  Shape shape = pool_output(x_shape, kernel, stride, pad, "max_pool_bwd");
+  check_shape(dy, shape, "max_pool_bwd", "dy");
+  check_shape(argmax, shape, "max_pool_bwd", "argmax");
+  if (argmax.dtype() != DType::i32) throw DTypeError("max_pool_bwd: argmax must be i32");
+  Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
+  DISPATCH(max_pool_bwd, dy, in(dy), in(argmax), out(dx), (Window{kernel, kernel, stride, pad}));
+  return dx;
+}
+
+Tensor avg_pool(const Tensor& x, int64_t kernel, int64_t stride, int64_t pad) {
+  check_float(x, "avg_pool", "x");
+  Tensor y = Tensor::empty(pool_output(x.shape(), kernel, stride, pad, "avg_pool"), x.dtype(), x.device());
+  DISPATCH(avg_pool, x, in(x), out(y), (Window{kernel, kernel, stride, pad}));
+  return y;
+}
+
+Tensor avg_pool_bwd(const Tensor& dy, const Shape& x_shape, int64_t kernel, int64_t stride, int64_t pad) {
+  check_float(dy, "avg_pool_bwd", "dy");
+  check_shape(dy, pool_output(x_shape, kernel, stride, pad, "avg_pool_bwd"), "avg_pool_bwd", "dy");
+  Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
+  DISPATCH(avg_pool_bwd, dy, in(dy), out(dx), (Window{kernel, kernel, stride, pad}));
+  return dx;
+}
+
+Tensor global_avg_pool(const Tensor& x) {
+  check_float(x, "global_avg_pool", "x");
+  check_rank(x, 4, "global_avg_pool", "x", "[N, H, W, C]");
+  if (x.size(1) * x.size(2) == 0) throw ShapeError("global_avg_pool: no pixels in x " + x.shape().str());
+  Tensor y = Tensor::empty({x.size(0), x.size(3)}, x.dtype(), x.device());
+  DISPATCH(global_avg_pool, x, in(x), out(y));
+  return y;
+}
+
+Tensor global_avg_pool_bwd(const Tensor& dy, const Shape& x_shape) {
+  check_float(dy, "global_avg_pool_bwd", "dy");
+  if (x_shape.rank() != 4) throw ShapeError("global_avg_pool_bwd: x must be [N, H, W, C], got " + x_shape.str());
+  check_shape(dy, {x_shape[0], x_shape[3]}, "global_avg_pool_bwd", "dy");
+  Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
+  DISPATCH(global_avg_pool_bwd, dy, in(dy), out(dx));
+  return dx;
+}
+
+Tensor upsample(const Tensor& x, int factor) {
+  check_float(x, "upsample", "x");
+  check_rank(x, 4, "upsample", "x", "[N, H, W, C]");
+  if (factor < 1) throw ShapeError(message("upsample: factor ", factor, ": wanted at least 1"));
+  Tensor y = Tensor::empty({x.size(0), x.size(1) * factor, x.size(2) * factor, x.size(3)}, x.dtype(), x.device());
+  DISPATCH(upsample, x, in(x), out(y), factor);
+  return y;
+}
+
+Tensor upsample_bwd(const Tensor& dy, int factor) {
+  check_float(dy, "upsample_bwd", "dy");
+  check_rank(dy, 4, "upsample_bwd", "dy", "[N, H, W, C]");
+  if (factor < 1 || dy.size(1) % factor || dy.size(2) % factor)
+    throw ShapeError(message("upsample_bwd: factor ", factor, " does not divide dy ", dy.shape().str()));
+  Tensor dx = Tensor::empty({dy.size(0), dy.size(1) / factor, dy.size(2) / factor, dy.size(3)}, dy.dtype(), dy.device());
+  DISPATCH(upsample_bwd, dy, in(dy), out(dx), factor);
+  return dx;
+}
+
+// --- batch normalisation
+
+namespace {
+
+void check_norm(const Tensor& x, const NormArguments& norm, const char* op) {
+  if (x.rank() < 2) throw ShapeError(message(op, ": x must be [N, .., C], got ", x.shape().str()));
+  int64_t channels = x.size(-1);
+  DType type = statistics_type(x.dtype());
+  for (auto [t, name] : {std::pair{&norm.gamma, "gamma"}, {&norm.beta, "beta"}}) {
+    if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
+    check_shape(*t, {channels}, op, name);
+  }
+  if (!norm.mean.defined() || norm.mean.rank() != 2 || norm.mean.size(0) < 1)
+    throw ShapeError(message(op, ": mean must be [groups, C]"));
+  for (auto [t, name] : {std::pair{&norm.mean, "mean"}, {&norm.variance, "variance"}}) {
+    if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
+    check_shape(*t, {norm.mean.size(0), channels}, op, name);
+  }
+  if (x.size(0) % norm.mean.size(0))
+    throw ShapeError(message(op, ": ", norm.mean.size(0), " groups do not divide a batch of ", x.size(0)));
+}
+
+BatchNorm views(const NormArguments& n) {
+  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics};
+}
+
+}  // namespace
+
+Moments batch_norm_stats(const Tensor& x, int64_t groups) {
+  check_float(x, "batch_norm_stats", "x");
+  if (x.rank() < 2) throw ShapeError("batch_norm_stats: x must be [N, .., C], got " + x.shape().str());
+  if (groups < 1 || x.size(0) % groups)
+    throw ShapeError(message("batch_norm_stats: ", groups, " groups do not divide a batch of ", x.size(0)));
+  if (x.count() == 0) throw ShapeError("batch_norm_stats: no elements in x " + x.shape().str());
+  Shape shape{groups, x.size(-1)};
+  DType type = statistics_type(x.dtype());
+  Moments m{Tensor::empty(shape, type, x.device()), Tensor::empty(shape, type, x.device())};
+  DISPATCH(batch_norm_stats, x, in(x), out(m.mean), out(m.variance));
+  return m;
+}
+
+Tensor batch_norm_apply(const Tensor& x, const Tensor& residual, const NormArguments& norm) {
+  check_float(x, "batch_norm_apply", "x");
+  check_norm(x, norm, "batch_norm_apply");
+  if (residual.defined()) {
+    check_like(residual, x, "batch_norm_apply", "residual");
+    check_shape(residual, x.shape(), "batch_norm_apply", "residual");
+  }
+  Tensor y = like(x);
+  DISPATCH(batch_norm_apply, x, in(x), maybe_in(residual), out(y), views(norm));
+  return y;
+}
+
+NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, const Tensor& dy, const NormArguments& norm, bool want_dresidual) {
+  check_float(x, "batch_norm_bwd", "x");
+  check_norm(x, norm, "batch_norm_bwd");
+  check_like(dy, x, "batch_norm_bwd", "dy");
+  check_shape(dy, x.shape(), "batch_norm_bwd", "dy");
+  if (norm.activation == Activation::relu) {
+    check_like(y, x, "batch_norm_bwd", "y");
+    check_shape(y, x.shape(), "batch_norm_bwd", "y");
+  }
+  NormGradients g{like(x), want_dresidual ? like(x) : Tensor(), like(norm.gamma), like(norm.beta)};
+  Out dresidual = want_dresidual ? out(g.dresidual) : Out{};
+  DISPATCH(batch_norm_bwd, x, in(x), maybe_in(y), in(dy), out(g.dx), dresidual, out(g.dgamma), out(g.dbeta), views(norm));
+  return g;
+}
+
+}  // namespace plumage::ops
