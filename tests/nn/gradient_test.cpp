@@ -42,7 +42,7 @@ TEST_CASE("gradcheck: small ResNets in training and evaluation mode, with split 
                             {"resnet50", Pass::batch_only()}}) {
     CAPTURE(arch);
     Init init{.seed = 1, .dtype = DType::f64};
-    ResNet net({.arch = arch, .stem = Stem::small, .width = 1, .classes = 2}, init);
+    ResNet net({.arch = arch, .stem = Stem::small, .width = 2, .classes = 2}, init);
     auto report = check(net, normal({4, 16, 16, 3}),
                         [&, p = pass](const Var& x) { return net.logits(net.features(x, p), p); });
     CHECK_MESSAGE(report.ok, report.failure);
