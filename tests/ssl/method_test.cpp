@@ -147,6 +147,26 @@ TEST_CASE("bn.synth: generated images touch the running statistics only where as
   CHECK(stem_mean(SynthNorm::separate) == untouched);
 }
 
+TEST_CASE("saliency and generated images leave the heads' running statistics to the base method's own passes") {
+  for (Base base : {Base::moco_norm, Base::simsiam}) {
+    auto bare = tiny_base(base);
+    auto wrapped = tiny_pairs(base);
+    for (Method* method : {static_cast<Method*>(bare.get()), static_cast<Method*>(wrapped.get())}) {
+      Step step;
+      method->forward(tiny_views(), step, [](const std::vector<Term>&) {});
+      method->after_step(step);
+    }
+    auto want = bytes_of(*bare), got = bytes_of(*wrapped);
+    int compared = 0;
+    for (auto& [name, bytes] : want) {
+      if (!is_running_statistic(name) || name.starts_with("encoder.")) continue;
+      CHECK_MESSAGE(got.at(name) == bytes, name);
+      ++compared;
+    }
+    CHECK(compared > 0);
+  }
+}
+
 TEST_CASE("alpha = nu = 0: no extra pass, and three steps leave the base method's bits") {
   for (Base base : {Base::moco, Base::simsiam}) {
     PairsOptions options = tiny_options();
