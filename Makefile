@@ -35,7 +35,7 @@ test-fast: build
 	@tests/run.sh $(BUILD) --fast
 
 sanitize:
-	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS=-DPLUMAGE_SANITIZE=ON
 
 bench: build
 	@bench/run.sh $(BUILD)

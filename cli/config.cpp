@@ -264,6 +264,7 @@ Keys keys_of(Config& c) {
             return v && *v >= 1 && *v <= 65536 ? v : std::nullopt;
           }, "a list of channels, 1 to 65536", "channels after each doubling; empty: from the encoder's width");
   k.integer("decoder.pretrain_epochs", c.decoder.pretrain_epochs, 0, 1 << 30, "epochs on L_R alone before the method starts (option p)");
+  k.choice("decoder.pretrain_encoder", c.decoder.pretrain_frozen, yes_no("frozen", "trained"), "while the decoder learns alone: kept, or an autoencoder (option p)");
   k.choice("decoder.optim", c.decoder.own_optimizer, yes_no("adam", "with_encoder"), "decoder's optimiser (option q)");
   k.real("decoder.lr", c.decoder.optim.lr, 0, 1e6, "of its Adam");
   k.real("decoder.weight_decay", c.decoder.optim.weight_decay, 0, 1e6, "of its Adam");

@@ -47,6 +47,7 @@ struct Config {
   struct DecoderRun {
     DecoderOptions model;
     int64_t pretrain_epochs = 30;
+    bool pretrain_frozen = true;  ///< encoder during that: frozen, or learning along
     OptimizerOptions optim{"adam", 1e-4, 0.9, 0};
     bool own_optimizer = true;  ///< decoder.optim: adam (its own), or with the encoder's
   } decoder;

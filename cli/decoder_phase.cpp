@@ -6,9 +6,10 @@ namespace {
 
 std::unique_ptr<DecoderPretraining> build(const Config& config, ResNet& encoder) {
   Init init{config.seed};
-  auto frozen = std::make_unique<ResNet>(encoder.options(), init);
-  copy_state(encoder, *frozen);
-  return std::make_unique<DecoderPretraining>(std::move(frozen), build_decoder(config, encoder.feature_count()), config.train.compute);
+  auto copy = std::make_unique<ResNet>(encoder.options(), init);
+  copy_state(encoder, *copy);
+  return std::make_unique<DecoderPretraining>(std::move(copy), build_decoder(config, encoder.feature_count()),
+                                              config.decoder.pretrain_frozen, config.train.compute);
 }
 
 }  // namespace

@@ -5,8 +5,9 @@
 
 namespace plumage {
 
-/// Trains a decoder for `encoder`, frozen, over config.decoder.pretrain_epochs, from run.state on; run.checkpoint, if
-/// it stands in this phase, is restored first. The result is in `method.decoder()`.
+/// Trains a decoder for a copy of `encoder` over config.decoder.pretrain_epochs, from run.state on; run.checkpoint, if it
+/// stands in this phase, is restored first. The results are `method->decoder()` and, as decoder.pretrain_encoder says,
+/// the same encoder or one that learned along: `method->encoder()`.
 struct DecoderPhase {
   DecoderPhase(const Config& config, ResNet& encoder);
   Ended run(TrainingRun& run);

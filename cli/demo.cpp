@@ -26,7 +26,7 @@ namespace {
 
 struct Arguments {
   std::string out = "runs/demo";
-  int64_t classes = 8, per_class = 250, epochs = 8, decoder_epochs = 12;
+  int64_t classes = 8, per_class = 250, epochs = 6, autoencoder_epochs = 16;
   uint64_t seed = 0;
   int threads = 0;
 };
@@ -56,8 +56,15 @@ Config demo_config(const Arguments& a) {
   config.pairs.nu = 0;
   config.pairs.perturb.epsilon_g = 0.5;
   config.pairs.perturb.epsilon_var = 0.25;
-  config.decoder.pretrain_epochs = a.decoder_epochs;
-  config.decoder.optim.lr = 2e-3;
+  config.decoder.pretrain_epochs = a.autoencoder_epochs;
+  config.decoder.pretrain_frozen = false;
+  config.decoder.optim.lr = 1e-3;
+  return config;
+}
+
+// Random weights keep little of a picture: encoder and decoder first learn L_R together, in many small steps.
+Config autoencoder_config(Config config) {
+  config.train.batch = 32;
   return config;
 }
 
@@ -67,21 +74,18 @@ class Demo {
 
   void run() {
     draw_birds();
-    Entry untrained{"untrained", "random weights, where all others start", build_method(config_, cache().size())};
+    Entry untrained{"untrained", "random weights", build_method(config_, cache().size())};
     judge(untrained);
-    Entry moco = train("MoCo v2", "", config_, nullptr, "moco");
-    DecoderPretraining& decoder = train_decoder(*untrained.method);
+    Entry autoencoder = train_autoencoder(untrained.method->encoder());
+    Entry moco = train("MoCo v2", "from the autoencoder", config_, "moco");
     Config with_pairs = config_;
-    with_pairs.pairs.alpha = 1;
+    with_pairs.pairs.alpha = 2;
     with_pairs.pairs.nu = 0.5;
-    Entry pairs = train("MoCo v2 + pairs", "same images seen", with_pairs, &decoder.decoder(), "pairs");
+    Entry pairs = train("MoCo v2 + pairs", "same images seen", with_pairs, "pairs");
     Config longer = config_;
     longer.train.epochs = std::max<int64_t>(a_epochs(), std::lround(double(a_epochs()) * pairs.seconds / std::max(moco.seconds, 1e-3)));
-    Entry equal_time = train("MoCo v2, longer", "same time as with pairs", longer, nullptr, "moco-longer");
-    entries_.push_back(std::move(untrained));
-    entries_.push_back(std::move(moco));
-    entries_.push_back(std::move(pairs));
-    entries_.push_back(std::move(equal_time));
+    Entry equal_time = train("MoCo v2, longer", "same time as with pairs", longer, "moco-longer");
+    for (Entry* entry : {&untrained, &autoencoder, &moco, &pairs, &equal_time}) entries_.push_back(std::move(*entry));
     print_table();
     std::cout << "report: " << write_page().string() << std::endl;
   }
@@ -130,28 +134,39 @@ class Demo {
     if (ended == Ended::signal) throw ExitWith{128 + stop_signal()};
   }
 
-  DecoderPretraining& train_decoder(Method& start) {
-    decoder_ = std::make_unique<DecoderPhase>(config_, start.encoder());
-    RunFolder folder = fresh_folder("decoder");
+  // Encoder and decoder by L_R alone, without labels: what the methods start from.
+  Entry train_autoencoder(ResNet& untrained) {
+    Config config = autoencoder_config(config_);
+    start_ = std::make_unique<DecoderPhase>(config, untrained);
+    RunFolder folder = fresh_folder("autoencoder");
     RunState state{"pretrain-decoder", "decoder", 0, 0, 0};
-    Phase phase{"decoder", "decoder pre-training", config_.decoder.pretrain_epochs, decoder_->method.get(), &decoder_->optimizers,
-                true, clean_views(config_)};
+    Phase phase{"decoder", "autoencoder", config.decoder.pretrain_epochs, start_->method.get(), &start_->optimizers, true,
+                clean_views(config)};
     auto begin = std::chrono::steady_clock::now();
-    stop_if_asked(run_phase(config_, cache(), phase, state, &folder, listen("decoder")));
-    decoder_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    return *decoder_->method;
+    stop_if_asked(run_phase(config, cache(), phase, state, &folder, listen("autoencoder")));
+    Entry entry{"autoencoder", "where the three below start", from_start(config_)};
+    entry.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    entry.images = double(state.step * config.train.batch);
+    judge(entry);
+    return entry;
   }
 
-  Entry train(const std::string& name, const std::string& note, const Config& config, Decoder* decoder, const std::string& folder_name) {
-    Entry entry{name, note, build_method(config, cache().size())};
-    auto* pairs = dynamic_cast<DiscriminativePairs*>(entry.method.get());
-    if (pairs && decoder) copy_state(*decoder, pairs->decoder());
+  std::unique_ptr<Method> from_start(const Config& config) const {
+    auto method = build_method(config, cache().size());
+    copy_state(start_->method->encoder(), method->encoder());
+    method->encoder_changed();
+    if (auto* pairs = dynamic_cast<DiscriminativePairs*>(method.get())) copy_state(start_->method->decoder(), pairs->decoder());
+    return method;
+  }
+
+  Entry train(const std::string& name, const std::string& note, const Config& config, const std::string& folder_name) {
+    Entry entry{name, note, from_start(config)};
     Optimizers optimizers = build_optimizers(config, *entry.method);
     RunFolder folder = fresh_folder(folder_name);
     folder.write("config.toml", config_text(config));
     RunState state{"pretrain", "method", 0, 0, 0};
     Phase phase{"method", name, config.train.epochs, entry.method.get(), &optimizers, false,
-                pairs ? clean_and_pair_views(config) : pair_views(config)};
+                config.uses_pairs() ? clean_and_pair_views(config) : pair_views(config)};
     auto begin = std::chrono::steady_clock::now();
     stop_if_asked(run_phase(config, cache(), phase, state, &folder, listen(name)));
     entry.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -173,6 +188,12 @@ class Demo {
       entry.probe.push_back(100 * linear_probe(train, entry.test, probe, label_fraction(labels, fraction, config_.seed)).test.top1);
     entry.retrieval = retrieve(entry.test);
     entry.gauges = collapse_gauges(entry.test.v);
+  }
+
+  const Entry* find(const std::string& name) const {
+    for (const Entry& e : entries_)
+      if (e.name == name) return &e;
+    return nullptr;
   }
 
   void print_table() const {
@@ -198,7 +219,7 @@ class Demo {
   std::vector<Chart> charts() const {
     const std::map<std::string, std::pair<std::string, std::string>> titles = {
         {"L_C", {"Contrastive loss L_C", "InfoNCE of two augmented views (paper, eq. 1)."}},
-        {"L_R", {"Reconstruction loss L_R", "Mean squared error of the decoder, first alone, then with the encoder (eq. 2)."}},
+        {"L_R", {"Reconstruction loss L_R", "Mean squared error of the reconstruction (eq. 2): first alone, then beside the contrastive losses."}},
         {"L_Cp", {"Contrastive loss of the pairs L_Cp", "Reconstruction against perturbed reconstruction (eq. 7)."}}};
     std::vector<Chart> charts;
     for (const auto& [key, by_name] : curves_) {
@@ -233,8 +254,8 @@ class Demo {
     ReportData data;
     data.title = "plumage demo";
     data.summary = {"Encoders learned from unlabelled pictures of synthetic birds, whose species shows only in small marks. Labels were used to judge them, never to train them.",
-                    "All start from the same random weights. The pairs cost about " +
-                        std::to_string(std::lround(entries_[2].seconds / std::max(1.0, entries_[1].seconds))) +
+                    "From random weights, encoder and decoder first learn to reconstruct (L_R alone); the three runs of MoCo v2 start there. The pairs cost about " +
+                        std::to_string(std::lround(find("MoCo v2 + pairs")->seconds / std::max(1.0, find("MoCo v2")->seconds))) +
                         " times MoCo v2's time for the same images, so MoCo v2 is shown at equal images and at equal time."};
     data.tables = {table()};
     data.charts = charts();
@@ -242,7 +263,7 @@ class Demo {
     Gallery pairs = pair_gallery(first(sample_.x), first(sample_.x_hat), first(sample_.x_hat_p));
     pairs.title = "Generated pairs";
     pairs.caption = "The last training batch: a picture, its reconstruction from v, the one from the perturbed v, and four times their difference.";
-    data.galleries = {pairs, neighbours(entries_[2]), neighbours(entries_[0])};
+    data.galleries = {pairs, neighbours(*find("MoCo v2 + pairs")), neighbours(*find("untrained"))};
     SheetOptions sheet;
     sheet.cell = 128;
     for (auto [gallery, name] : {std::pair{0, "pairs.png"}, {1, "neighbours.png"}}) {
@@ -252,8 +273,8 @@ class Demo {
     data.gauges = gauges();
     data.facts = {{"data", std::to_string(cache().size()) + " training and " + std::to_string(test_cache_->size()) + " test pictures of " +
                                std::to_string(arguments_.classes) + " species, 64 pixels, simple world"},
-                  {"encoder", "ResNet-18 of half width, " + std::to_string(entries_[1].method->encoder().parameter_count()) + " parameters"},
-                  {"decoder", message("pre-trained for ", std::lround(decoder_seconds_), " s on the untrained encoder")},
+                  {"encoder", "ResNet-18 of half width, " + std::to_string(entries_[0].method->encoder().parameter_count()) + " parameters"},
+                  {"start", message("autoencoder of ", std::lround(find("autoencoder")->seconds), " s, no labels")},
                   {"seed", std::to_string(arguments_.seed)}, {"threads", std::to_string(std::thread::hardware_concurrency())}};
     data.commands = {"make demo"};
     data.config = config_text(config_);
@@ -266,8 +287,7 @@ class Demo {
   Config config_;
   std::filesystem::path out_;
   std::unique_ptr<ImageCache> train_cache_, test_cache_;
-  std::unique_ptr<DecoderPhase> decoder_;
-  double decoder_seconds_ = 0;
+  std::unique_ptr<DecoderPhase> start_;
   std::map<std::string, std::map<std::string, Curve>> curves_;  // term -> run -> curve
   std::map<std::string, std::map<std::string, double>> last_;   // run -> number -> last value
   Step sample_;
@@ -282,7 +302,7 @@ void add_demo(CLI::App& program) {
   auto a = std::make_shared<Arguments>();
   command->add_option("--out", a->out, "folder for birds, runs and report");
   command->add_option("--epochs", a->epochs, "of MoCo v2 and of MoCo v2 + pairs")->check(CLI::Range(1, 1000));
-  command->add_option("--decoder-epochs", a->decoder_epochs, "of decoder pre-training")->check(CLI::Range(1, 1000));
+  command->add_option("--autoencoder-epochs", a->autoencoder_epochs, "of encoder and decoder learning to reconstruct, before")->check(CLI::Range(1, 1000));
   command->add_option("--per-class", a->per_class, "training pictures of each species")->check(CLI::Range(16, 100000));
   command->add_option("--seed", a->seed, "of everything");
   command->callback([a] {

@@ -31,6 +31,8 @@ void run(const TrainArguments& arguments) {
     Ended ended = phase.run(run);
     if (ended != Ended::finished) return close_run(run, "pretrain", ended);
     copy_state(phase.method->decoder(), *decoder);
+    copy_state(phase.method->encoder(), method->encoder());
+    method->encoder_changed();
     run.limits = limits;
     run.state = {"pretrain", "method", 0, 0, 0};
   }

@@ -122,11 +122,7 @@ bool load_weights(const std::string& name, const std::vector<std::string>& allow
   LoadOptions options{.prefix = has("encoder.") ? "encoder." : "", .allow_missing = allow_missing,
                       .allow_unexpected = {"fc.*"}, .file_name = name};
   load_state(method.encoder(), file.tensors, options);
-  if (auto* pairs = dynamic_cast<DiscriminativePairs*>(&method)) {
-    if (auto* moco = dynamic_cast<MoCoV2*>(&pairs->base())) moco->synchronise();
-  } else if (auto* moco = dynamic_cast<MoCoV2*>(&method)) {
-    moco->synchronise();
-  }
+  method.encoder_changed();
   if (!decoder || !has("decoder.")) return false;
   load_state(*decoder, file.tensors, {.prefix = "decoder.", .file_name = name});
   return true;

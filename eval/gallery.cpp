@@ -16,7 +16,7 @@ Gallery pair_gallery(const Tensor& x, const Tensor& x_hat, const Tensor& x_hat_p
   }
   Gallery gallery;
   gallery.title = "Generated pairs";
-  gallery.columns = {"original", "reconstruction", "perturbed", "difference \xC3\x97 " + short_number(gain)};
+  gallery.columns = {"original", "reconstruction", "perturbed", "difference x " + short_number(gain)};
   for (int64_t i = 0; i < x.size(0); ++i) {
     Image original = to_image(x, i, normalization), plain = to_image(x_hat, i, normalization),
           perturbed = to_image(x_hat_p, i, normalization);

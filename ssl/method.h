@@ -31,6 +31,8 @@ class Method : public Module {
   virtual void add_parameters(Optimizer& encoder, Optimizer& decoder) = 0;
   /// f, the encoder that is trained and evaluated.
   virtual ResNet& encoder() = 0;
+  /// To be called after weights were loaded into encoder(): what the method derives from it follows.
+  virtual void encoder_changed() {}
 };
 
 /// A contrastive method that the paper's pairs can wrap.

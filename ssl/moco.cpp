@@ -11,10 +11,10 @@ MoCoV2::MoCoV2(const ResNetOptions& encoder, const MoCoOptions& options, Init in
       queue_(options.queue, options.dim, init.seed, init.dtype) {
   key_encoder_.set_needs_grad(false);
   key_head_.set_needs_grad(false);
-  synchronise();
+  MoCoV2::encoder_changed();
 }
 
-void MoCoV2::synchronise() {
+void MoCoV2::encoder_changed() {
   copy_state(encoder_, key_encoder_);
   copy_state(head_, key_head_);
 }

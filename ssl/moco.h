@@ -27,8 +27,8 @@ class MoCoV2 : public BaseMethod {
   Var embed(const Var& x, const Pass& pass) override { return encoder_.features(x, pass); }
   Var project(const Var& v, const Pass& pass) override { return head_.forward(v, pass); }
   Var contrast(const Var& z, const Step& step) override;
-  /// The key encoder takes the query encoder's weights (after weights were loaded into it).
-  void synchronise();
+  /// The key encoder takes the query encoder's weights.
+  void encoder_changed() override;
 
  private:
   MoCoOptions options_;

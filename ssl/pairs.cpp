@@ -23,6 +23,11 @@ DiscriminativePairs::DiscriminativePairs(std::unique_ptr<BaseMethod> base, std::
   }
 }
 
+void DiscriminativePairs::encoder_changed() {
+  base_->encoder_changed();
+  if (synthetic_encoder_) copy_state(encoder(), *synthetic_encoder_);
+}
+
 // The step, in the paper's order.
 void DiscriminativePairs::forward(const Views& views, Step& step, const Emit& emit) {
   // 1. The base method's own loss on x', x'' (eq. 1).

@@ -49,6 +49,7 @@ class DiscriminativePairs : public Method {
   void after_step(Step& step) override;
   void add_parameters(Optimizer& encoder, Optimizer& decoder) override;
   ResNet& encoder() override { return base_->encoder(); }
+  void encoder_changed() override;
   Decoder& decoder() { return *decoder_; }
   BaseMethod& base() { return *base_; }
   void visit(const std::string& prefix, const Visitor& f) override;

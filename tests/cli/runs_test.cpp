@@ -127,7 +127,7 @@ TEST_CASE("supervised makes a base that pretrain starts from and the measures re
 
 TEST_CASE("demo ends with its report, whose numbers are those of results.json [slow]") {
   Scratch s("demo");
-  Outcome o = plumage::plumage(s, "demo --epochs 1 --decoder-epochs 1 --per-class 16 --out '" + s / "demo" + "'");
+  Outcome o = plumage::plumage(s, "demo --epochs 1 --autoencoder-epochs 1 --per-class 16 --out '" + s / "demo" + "'");
   REQUIRE_MESSAGE(o.code == 0, o.err);
   std::string last = o.out.substr(o.out.rfind("report: "));
   CHECK(last == "report: " + (s / "demo/report.html") + "\n");

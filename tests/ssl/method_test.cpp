@@ -147,6 +147,24 @@ TEST_CASE("bn.synth: generated images touch the running statistics only where as
   CHECK(stem_mean(SynthNorm::separate) == untouched);
 }
 
+TEST_CASE("weights loaded into the encoder reach what the method derives from it") {
+  PairsOptions options = tiny_options();
+  options.synth_norm = SynthNorm::separate;
+  auto method = tiny_pairs(Base::moco, options);
+  Init other{77, DType::f64};
+  ResNet loaded(tiny_encoder(), other);
+  loaded.visit("", [](const std::string&, Var& value, Role role) {
+    if (role == Role::norm || role == Role::buffer) value.value().span<double>()[0] = 0.25;
+  });
+  copy_state(loaded, method->encoder());
+  method->encoder_changed();
+  auto state = bytes_of(*method);
+  CHECK(state.at("key_encoder.conv1.weight") == state.at("encoder.conv1.weight"));
+  CHECK(state.at("key_encoder.bn1.running_mean") == state.at("encoder.bn1.running_mean"));
+  CHECK(state.at("synthetic_encoder.bn1.weight") == state.at("encoder.bn1.weight"));
+  CHECK(state.at("synthetic_encoder.bn1.running_mean") == state.at("encoder.bn1.running_mean"));
+}
+
 TEST_CASE("saliency and generated images leave the heads' running statistics to the base method's own passes") {
   for (Base base : {Base::moco_norm, Base::simsiam}) {
     auto bare = tiny_base(base);
