@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "cli/load_encoder.h"
 #include "cli/progress.h"
 #include "data/cache.h"
 #include "tensor/context.h"
@@ -12,7 +11,7 @@
 namespace plumage {
 
 void EvaluationArguments::add_to(CLI::App& command) {
-  command.add_option("--weights", weights, "checkpoint or safetensors file; untrained:resnet18:32 for random weights")->required();
+  weights.add_to(command, true);
   command.add_option("--data", data, "folder of the data set")->required();
   command.add_option("--dataset", dataset, "its kind: folder, gtsrb, synthetic, ...");
   command.add_option("--classes", classes, "classes to keep, as 21-42");
@@ -45,14 +44,14 @@ void reconstruct(Features& features, const ResNet& encoder, const Decoder& decod
 
 }  // namespace
 
-Features EvaluationArguments::features(const std::string& part) const {
+Features EvaluationArguments::features(const std::string& part, Labels labels) const {
   if (threads > 0) Context::cpu().set_threads(threads);
   LoadedEncoder loaded = load_encoder(weights);
   DatasetOptions options;
   if (crop != "auto") options.crop = crop == "on";
   if (!classes.empty()) options.classes = parse_class_range(classes);
   Dataset dataset = open_dataset(this->dataset, data, part, options);
-  if (!dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));
+  if (labels == Labels::needed && !dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));
   FeatureOptions extraction;
   extraction.size = size;
   extraction.short_side = short_side ? short_side : usual_short_side(size);
@@ -65,7 +64,7 @@ Features EvaluationArguments::features(const std::string& part) const {
   Progress progress("features of " + dataset.name, cache.size());
   extraction.progress = [&](int64_t done, int64_t) { progress.update(done); };
   Features features = extract_features(*loaded.encoder, cache, extraction);
-  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights).decoder, batch);
+  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights.file).decoder, batch);
   progress.finish(message(cache.size(), " images"));
   return features;
 }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/load_encoder.h"
 #include "data/dataset.h"
 #include "eval/features.h"
 
@@ -12,16 +13,19 @@ class App;
 
 namespace plumage {
 
+enum class Labels { needed, wanted };
+
 struct EvaluationArguments {
-  std::string weights, data, dataset = "folder", classes, split = "test", train_split = "train";
+  WeightsArguments weights;
+  std::string data, dataset = "folder", classes, split = "test", train_split = "train";
   int64_t size = 224, short_side = 0, batch = 64;
   int threads = 0;
   std::string crop = "auto";
   bool json = false, allow_corrupt = false, reconstructed = false;
 
   void add_to(CLI::App& command);
-  /// Features of a split by the encoder in `weights`. Throws InputError where labels are missing.
-  Features features(const std::string& split) const;
+  /// Features of a split by the encoder in `weights`. Throws InputError where labels are needed and missing.
+  Features features(const std::string& split, Labels labels = Labels::needed) const;
 };
 
 /// Percent with all digits that a float has.

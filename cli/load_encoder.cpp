@@ -1,5 +1,7 @@
 #include "cli/load_encoder.h"
 
+#include <CLI/CLI.hpp>
+#include <iostream>
 #include <sstream>
 
 #include "cli/build_method.h"
@@ -7,6 +9,21 @@
 #include "nn/weights/state.h"
 
 namespace plumage {
+
+void WeightsArguments::add_to(CLI::App& command, bool required) {
+  auto* option = command.add_option(
+      "--weights", file, "encoder: a plumage checkpoint, safetensors, or PyTorch's .pth, .pt, .th, .tar; untrained:resnet18:32");
+  if (required) option->required();
+  command.add_option("--prefix", prefix, "what stands before the encoder's names in the file; default: found");
+  command.add_option("--arch", arch, "resnet18, resnet34 or resnet50; default: read off the file's shapes")
+      ->check(CLI::IsMember({"resnet18", "resnet34", "resnet50"}));
+  command.add_option("--width", width, "channels of the encoder's first stage; default: read off")->check(CLI::Range(1, 4096));
+  command.add_option("--stem", stem, "imagenet (7x7, pooling) or small (3x3); default: read off")
+      ->check(CLI::IsMember({"imagenet", "small"}));
+  command.add_option("--allow-missing", allow_missing, "names, with *, that the file need not have")->allow_extra_args(false);
+  command.add_option("--allow-unexpected", allow_unexpected, "names, with *, in the file that are not the encoder's")
+      ->allow_extra_args(false);
+}
 
 namespace {
 
@@ -32,43 +49,35 @@ LoadedEncoder untrained(const std::string& text) {
   return {options, std::make_unique<ResNet>(options, init)};
 }
 
-bool has(const std::map<std::string, Tensor>& tensors, const std::string& name) { return tensors.count(name) > 0; }
-
 }  // namespace
 
-ResNetOptions recognise_resnet(const std::map<std::string, Tensor>& tensors, const std::string& prefix, const std::string& file) {
-  auto stem = tensors.find(prefix + "conv1.weight");
-  if (stem == tensors.end() || stem->second.rank() != 4 || !has(tensors, prefix + "layer4.0.conv1.weight"))
-    throw InputError(file + ": holds no ResNet encoder (conv1.weight and layer4.0.conv1.weight, bare or under `encoder.`)");
-  ResNetOptions options;
-  options.width = stem->second.size(0);
-  options.stem = stem->second.size(2) == 3 ? Stem::small : Stem::imagenet;
-  if (has(tensors, prefix + "layer1.0.conv3.weight")) options.arch = "resnet50";
-  else options.arch = has(tensors, prefix + "layer1.2.conv1.weight") ? "resnet34" : "resnet18";
-  return options;
-}
-
-LoadedEncoder load_encoder(const std::string& file) {
-  if (file.rfind("untrained:", 0) == 0) return untrained(file);
-  TensorFile content = read_safetensors(file);
-  std::string prefix = has(content.tensors, "encoder.conv1.weight") ? "encoder." : "";
-  LoadedEncoder loaded{recognise_resnet(content.tensors, prefix, file), nullptr};
+LoadedEncoder load_encoder(const WeightsArguments& weights) {
+  if (weights.file.rfind("untrained:", 0) == 0) return untrained(weights.file);
+  WeightsFile file{weights.file};
+  EncoderInFile found = find_encoder(file.index(), file.name(), weights.prefix);
+  ResNetOptions options = found.options;
+  if (!weights.arch.empty()) options.arch = weights.arch;
+  if (weights.width > 0) options.width = weights.width;
+  if (!weights.stem.empty()) options.stem = weights.stem == "small" ? Stem::small : Stem::imagenet;
   Init init;
-  loaded.encoder = std::make_unique<ResNet>(loaded.options, init);
-  LoadOptions options{.prefix = prefix, .allow_unexpected = {"fc.*"}, .file_name = file};
-  load_state(*loaded.encoder, content.tensors, options);
+  LoadedEncoder loaded{options, std::make_unique<ResNet>(options, init)};
+  LoadOptions loading{.allow_missing = weights.allow_missing, .allow_unexpected = weights.allow_unexpected};
+  LoadReport report = load_encoder_state(*loaded.encoder, file, found, loading);
+  std::cerr << "weights: " << describe(file, found, report) << '\n';
   return loaded;
 }
 
-LoadedDecoder load_decoder(const std::string& file) {
-  TensorFile content = read_safetensors(file);
+LoadedDecoder load_decoder(const std::string& name) {
+  InputFile input{std::filesystem::path(name)};
+  if (index_weights(input).container != "safetensors") throw InputError(name + ": holds no decoder; only plumage's checkpoints do");
+  TensorFile content = read_safetensors(name);
   auto first = content.tensors.lower_bound("decoder.");
-  if (first == content.tensors.end() || first->first.rfind("decoder.", 0) != 0) throw InputError(file + ": holds no decoder");
-  Config config = read_checkpoint_config(content, file);
-  config.encoder = recognise_resnet(content.tensors, "encoder.", file);
+  if (first == content.tensors.end() || first->first.rfind("decoder.", 0) != 0) throw InputError(name + ": holds no decoder");
+  Config config = read_checkpoint_config(content, name);
+  config.encoder = find_encoder(index_weights(input), name, "encoder").options;
   Init init;
   auto decoder = build_decoder(config, ResNet(config.encoder, init).feature_count());
-  load_state(*decoder, content.tensors, {.prefix = "decoder.", .file_name = file});
+  load_state(*decoder, content.tensors, {.prefix = "decoder.", .file_name = name});
   return {std::move(decoder), config.train.size};
 }
 

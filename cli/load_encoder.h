@@ -2,22 +2,36 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "nn/decoder.h"
 #include "nn/resnet.h"
-#include "nn/weights/safetensors.h"
+#include "nn/weights/encoder_file.h"
+
+namespace CLI {
+class App;
+}
 
 namespace plumage {
+
+/// --weights and how to read it; every command that takes an encoder has these.
+struct WeightsArguments {
+  std::string file, prefix, arch, stem;
+  int64_t width = 0;
+  std::vector<std::string> allow_missing, allow_unexpected;
+
+  void add_to(CLI::App& command, bool required);
+};
 
 struct LoadedEncoder {
   ResNetOptions options;
   std::unique_ptr<ResNet> encoder;
 };
 
-/// FILE: a checkpoint of plumage or any safetensors file with torchvision's names, bare or under "encoder.".
-/// `untrained:ARCH[:WIDTH[:STEM[:SEED]]]` gives random weights, to compare with. Throws InputError naming the file if it holds
-/// no ResNet-18, 34 or 50.
-LoadedEncoder load_encoder(const std::string& file);
+/// FILE: a checkpoint of plumage, a safetensors file or one of PyTorch's, an encoder under whatever names
+/// nn/weights/encoder_file.h finds. `untrained:ARCH[:WIDTH[:STEM[:SEED]]]` gives random weights, to compare with. Says on standard
+/// error what was loaded. Throws InputError naming the file if it holds no ResNet-18, 34 or 50, or does not fit.
+LoadedEncoder load_encoder(const WeightsArguments& weights);
 
 /// The decoder that a run's checkpoint holds beside its encoder, and the size of its pictures. Throws InputError if the
 /// file has none.
@@ -26,8 +40,5 @@ struct LoadedDecoder {
   int64_t size = 0;  ///< pixels a side
 };
 LoadedDecoder load_decoder(const std::string& file);
-
-/// What architecture the tensors under `prefix` are of.
-ResNetOptions recognise_resnet(const std::map<std::string, Tensor>& tensors, const std::string& prefix, const std::string& file);
 
 }  // namespace plumage

@@ -20,8 +20,8 @@ void run(const TrainArguments& arguments) {
   Decoder* decoder = decoder_of(*method);
   const std::string checkpoint = run.folder.checkpoint().string();
   bool has_decoder = false;
-  if (run.checkpoint && run.state.phase == "decoder") load_weights(checkpoint, {}, *method, nullptr);
-  else if (!arguments.weights.empty()) has_decoder = load_weights(arguments.weights, arguments.allow_missing, *method, decoder);
+  if (run.checkpoint && run.state.phase == "decoder") load_weights({.file = checkpoint}, *method, nullptr);
+  else if (!arguments.weights.file.empty()) has_decoder = load_weights(arguments.weights, *method, decoder);
 
   // Phase 1, where there is a decoder that nobody has trained yet.
   bool resumed_method = run.checkpoint && run.state.phase == "method";

@@ -12,7 +12,7 @@ void run(const TrainArguments& arguments) {
   TrainingRun run = open_run(arguments, "pretrain-decoder");
   Init init{run.config.seed};
   Supervised holder(run.config.encoder, {}, init);  // a plain encoder to load into
-  if (!arguments.weights.empty()) load_weights(arguments.weights, arguments.allow_missing, holder, nullptr);
+  if (!arguments.weights.file.empty()) load_weights(arguments.weights, holder, nullptr);
   DecoderPhase phase(run.config, holder.encoder());
   if (run.checkpoint) run.state.phase = "decoder";
   close_run(run, "pretrain-decoder", phase.run(run));

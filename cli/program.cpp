@@ -31,6 +31,9 @@ int run_program(int argc, char** argv) {
     add_linear(program);
     add_retrieve(program);
     add_knn(program);
+    add_features(program);
+    add_inspect(program);
+    add_convert(program);
     add_synth(program);
     add_report(program);
     add_info(program);

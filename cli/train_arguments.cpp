@@ -7,7 +7,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/stop_signal.h"
-#include "nn/weights/state.h"
 #include "tensor/context.h"
 #include "tensor/env.h"
 
@@ -20,8 +19,7 @@ void TrainArguments::add_to(CLI::App& command) {
   command.add_option("--dataset", dataset, "its kind: folder, gtsrb, synthetic, ... (data.dataset)");
   command.add_option("--split", split, "part to learn from: train, test or all (data.split)");
   command.add_option("--classes", classes, "classes to keep, as 0-20 (data.classes)");
-  command.add_option("--weights", weights, "checkpoint or safetensors file to start from");
-  command.add_option("--allow-missing", allow_missing, "names, with *, that the weights need not have")->allow_extra_args(false);
+  weights.add_to(command, false);
   command.add_option("--out", out, "folder of the run");
   command.add_option("--resume", resume, "continue the run in this folder");
   command.add_option("--steps", steps, "optimiser steps in this call, then save and stop")->check(CLI::NonNegativeNumber);
@@ -41,6 +39,9 @@ Config configure(const TrainArguments& a) {
   Config config;
   if (!a.config.empty()) read_config(a.config, config);
   for (const std::string& assignment : a.set) set_config(assignment, config);
+  if (!a.weights.arch.empty()) config.encoder.arch = a.weights.arch;
+  if (a.weights.width > 0) config.encoder.width = a.weights.width;
+  if (!a.weights.stem.empty()) config.encoder.stem = a.weights.stem == "small" ? Stem::small : Stem::imagenet;
   if (!a.data.empty()) config.data.dir = a.data;
   if (!a.dataset.empty()) config.data.dataset = a.dataset;
   if (!a.split.empty()) config.data.split = a.split;
@@ -78,7 +79,7 @@ TrainingRun open_run(const TrainArguments& a, const std::string& command) {
   limits.steps = a.steps;
   if (!a.dump_step.empty()) limits.dump_step = a.dump_step;
   if (!a.resume.empty()) {
-    if (!a.config.empty() || !a.set.empty() || !a.weights.empty() || !a.out.empty())
+    if (!a.config.empty() || !a.set.empty() || !a.weights.file.empty() || !a.out.empty())
       throw InputError("--resume goes on with the run's own configuration: leave out --config, --set, --weights and --out");
     RunFolder folder = RunFolder::open(a.resume);
     std::string name = folder.checkpoint().string();
@@ -113,18 +114,28 @@ void close_run(const TrainingRun& run, const std::string& command, Ended ended) 
   if (ended == Ended::signal) throw ExitWith{128 + stop_signal()};
 }
 
-bool load_weights(const std::string& name, const std::vector<std::string>& allow_missing, Method& method, Decoder* decoder) {
-  TensorFile file = read_safetensors(name);
-  auto has = [&](const std::string& prefix) {
-    auto at = file.tensors.lower_bound(prefix);
-    return at != file.tensors.end() && at->first.rfind(prefix, 0) == 0;
-  };
-  LoadOptions options{.prefix = has("encoder.") ? "encoder." : "", .allow_missing = allow_missing,
-                      .allow_unexpected = {"fc.*"}, .file_name = name};
-  load_state(method.encoder(), file.tensors, options);
+bool load_weights(const WeightsArguments& weights, Method& method, Decoder* decoder) {
+  WeightsFile file{weights.file};
+  EncoderInFile found = find_encoder(file.index(), file.name(), weights.prefix);
+  ResNet& encoder = method.encoder();
+  LoadOptions options{.allow_missing = weights.allow_missing, .allow_unexpected = weights.allow_unexpected};
+  if (encoder.options().classes > 0) options.allow_missing.push_back("fc.*");  // the labels may be others
+  try {
+    LoadReport report = load_encoder_state(encoder, file, found, options);
+    std::cerr << "weights: " << describe(file, found, report) << '\n';
+  } catch (const InputError& error) {
+    const ResNetOptions &has = found.options, &wants = encoder.options();
+    if (has.arch == wants.arch && has.width == wants.width && has.stem == wants.stem) throw;
+    throw InputError(message(error.what(), "; the file seems to be for --arch ", has.arch, " --width ", has.width, " --stem ",
+                             has.stem == Stem::small ? "small" : "imagenet"));
+  }
   method.encoder_changed();
-  if (!decoder || !has("decoder.")) return false;
-  load_state(*decoder, file.tensors, {.prefix = "decoder.", .file_name = name});
+  if (!decoder) return false;
+  std::map<std::string, Tensor> decoder_tensors;
+  for (const StoredTensor& tensor : file.index().tensors)
+    if (tensor.name.starts_with("decoder.")) decoder_tensors[tensor.name] = file.read(tensor);
+  if (decoder_tensors.empty()) return false;
+  load_state(*decoder, decoder_tensors, {.prefix = "decoder.", .file_name = file.name()});
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/checkpoint.h"
+#include "cli/load_encoder.h"
 #include "cli/run_folder.h"
 #include "cli/training.h"
 #include "data/cache.h"
@@ -17,8 +18,9 @@ class App;
 namespace plumage {
 
 struct TrainArguments {
-  std::string config, weights, data, dataset, split, classes, out, resume, dump_step, device = "auto";
-  std::vector<std::string> set, allow_missing;
+  WeightsArguments weights;
+  std::string config, data, dataset, split, classes, out, resume, dump_step, device = "auto";
+  std::vector<std::string> set;
   int64_t steps = -1;
   int threads = 0;
 
@@ -44,6 +46,6 @@ void close_run(const TrainingRun& run, const std::string& command, Ended ended);
 
 /// Fills the method's encoder (and decoder, if the file has one and `decoder` is given) from a weights file. Returns
 /// whether the decoder was filled. MoCo's key encoder follows.
-bool load_weights(const std::string& file, const std::vector<std::string>& allow_missing, Method& method, Decoder* decoder);
+bool load_weights(const WeightsArguments& weights, Method& method, Decoder* decoder);
 
 }  // namespace plumage

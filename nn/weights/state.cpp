@@ -2,6 +2,7 @@
 #include "nn/weights/state.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "tensor/ops.h"
@@ -70,7 +71,18 @@ std::string some_of(const char* what, const std::vector<std::string>& names) {
   if (names.empty()) return "";
   std::string text = message(" ", names.size(), " ", what, " (");
   for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i ? ", " : "") + names[i];
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20) c = '?';  // a hostile name must not break the line
   return text + (names.size() > kShown ? ", ..);" : ");");
+}
+
+int64_t not_finite(const Tensor& t) {
+  int64_t count = 0;
+  if (is_float(t.dtype()))
+    visit_float(t.dtype(), [&](auto zero) {
+      for (auto v : t.span<decltype(zero)>()) count += !std::isfinite(double(v));
+    });
+  return count;
 }
 
 }  // namespace
@@ -84,7 +96,12 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
   LoadReport report;
   std::vector<std::string> missing, unexpected, mismatched;  // those that are errors
   std::set<std::string> known;
-  std::vector<std::pair<Tensor, const Tensor*>> fill;  // nothing is changed before all is checked
+  struct Pair {
+    std::string name;
+    Tensor target;
+    const Tensor* from;
+  };
+  std::vector<Pair> fill;  // nothing is changed before all is checked
   for (auto& [name, value] : module.state()) {
     known.insert(name);
     auto found = tensors.find(prefix + name);
@@ -97,7 +114,7 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
     Shape wanted = file_shape(value.shape());
     bool same_kind = is_float(value.dtype()) ? is_float(from.dtype()) : from.dtype() == value.dtype();
     if (from.shape() == wanted && same_kind) {
-      fill.emplace_back(value.value(), &from);
+      fill.push_back({name, value.value(), &from});
       continue;
     }
     report.mismatched.push_back(message(name, ": file ", from.shape(), " ", name_of(from.dtype()),
@@ -121,10 +138,14 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
     if (!prefix.empty()) text += " under the prefix '" + prefix + "'";
     throw InputError(text + "; check the architecture, its width and the file");
   }
-  for (auto& [target, from] : fill) {
-    Tensor own = from->rank() == 4 ? from_oihw(*from) : *from;
-    target.copy_from(ops::cast(own, target.dtype()));
+  std::vector<Tensor> own;
+  for (auto& [name, target, from] : fill) {
+    own.push_back(ops::cast(from->rank() == 4 ? from_oihw(*from) : *from, target.dtype()));
+    if (int64_t bad = not_finite(own.back()); bad > 0)
+      throw InputError(message(options.file_name, options.file_name.empty() ? "" : ": ", bad, " of the ", own.back().count(),
+                               " numbers of ", prefix, name, " are not finite; the file is damaged or its training broke"));
   }
+  for (size_t i = 0; i < fill.size(); ++i) fill[i].target.copy_from(own[i]);
   return report;
 }
 
