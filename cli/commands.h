@@ -21,6 +21,7 @@ void add_knn(CLI::App& program);
 void add_features(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_convert(CLI::App& program);
+void add_export(CLI::App& program);
 void add_report(CLI::App& program);
 void add_info(CLI::App& program);
 void add_demo(CLI::App& program);

@@ -14,6 +14,10 @@ void WeightsArguments::add_to(CLI::App& command, bool required) {
   auto* option = command.add_option(
       "--weights", file, "encoder: a plumage checkpoint, safetensors, or PyTorch's .pth, .pt, .th, .tar; untrained:resnet18:32");
   if (required) option->required();
+  add_reading_options(command);
+}
+
+void WeightsArguments::add_reading_options(CLI::App& command) {
   command.add_option("--prefix", prefix, "what stands before the encoder's names in the file; default: found");
   command.add_option("--arch", arch, "resnet18, resnet34 or resnet50; default: read off the file's shapes")
       ->check(CLI::IsMember({"resnet18", "resnet34", "resnet50"}));

@@ -21,6 +21,7 @@ struct WeightsArguments {
   std::vector<std::string> allow_missing, allow_unexpected;
 
   void add_to(CLI::App& command, bool required);
+  void add_reading_options(CLI::App& command);  ///< all but --weights itself
 };
 
 struct LoadedEncoder {

@@ -10,7 +10,9 @@ namespace plumage {
 
 namespace {
 
-int fail(const std::string& what, int code) {
+int fail(std::string what, int code) {
+  for (char& c : what)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';  // one line, also where it quotes a hostile file
   std::cerr << "plumage: " << what << '\n';
   return code;
 }
@@ -34,6 +36,7 @@ int run_program(int argc, char** argv) {
     add_features(program);
     add_inspect(program);
     add_convert(program);
+    add_export(program);
     add_synth(program);
     add_report(program);
     add_info(program);

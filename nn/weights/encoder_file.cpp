@@ -160,10 +160,13 @@ std::string describe(const WeightsFile& file, const EncoderInFile& found, const 
   std::string text = message(file.name(), ": ", file.index().container, ", ", found.options.arch, " of width ", found.options.width);
   if (!file.index().state.empty()) text += " in " + file.index().state;
   if (!found.prefix.empty()) text += " under " + found.prefix;
-  return text + message("; ", report.matched, " names matched, ", report.missing.size(), " missing", first_of(report.missing), ", ",
-                        report.unexpected.size(), " not needed", first_of(report.unexpected), ", ", report.mismatched.size(),
-                        " mismatched", first_of(report.mismatched), ", ", found.passed_over.size(), " passed over",
-                        first_of(found.passed_over));
+  text += message("; ", report.matched, " names matched, ", report.missing.size(), " missing", first_of(report.missing), ", ",
+                  report.unexpected.size(), " not needed", first_of(report.unexpected), ", ", report.mismatched.size(),
+                  " mismatched", first_of(report.mismatched), ", ", found.passed_over.size(), " passed over",
+                  first_of(found.passed_over));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';  // names are the file's
+  return text;
 }
 
 }  // namespace plumage

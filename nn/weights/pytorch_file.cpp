@@ -5,8 +5,9 @@
 #include <set>
 
 #include "nn/weights/pickle.h"
-#include "nn/weights/weights_file.h"
+#include "nn/weights/weights_index.h"
 #include "nn/weights/zip_directory.h"
+#include "tensor/errors.h"
 
 namespace plumage {
 
@@ -40,7 +41,7 @@ class TensorWalk {
   std::vector<Named> tensors_under(PickleRef root) {
     found_.clear();
     place_.clear();
-    visit(root, "", 0);
+    visit(root, pickle_.is(root, Kind::tensor) ? "tensor" : "", 0);  // torch.save(tensor): it has no name
     while (!open_.empty()) {
       Open& open = open_.back();
       const auto& items = pickle_.items(open.container);
@@ -121,8 +122,9 @@ struct StorageBytes {
 WeightsIndex index_pickle(const InputFile& file, const Pickle& pickle, const std::map<std::string, StorageBytes>& storages) {
   auto located = [&](const std::vector<Named>& names) {
     std::vector<StoredTensor> tensors;
-    for (const auto& [name, number] : names) {
-      const PickleTensor& from = pickle.tensors[number];
+    for (const Named& named : names) {
+      const std::string& name = named.name;
+      const PickleTensor& from = pickle.tensors[named.tensor];
       const PickleStorage& storage = pickle.storages[from.storage];
       StoredTensor tensor{name, from.type, from.shape, from.strides, 0};
       auto bad = [&](const std::string& why) { file.refuse("tensor " + name + ": " + why); };

@@ -3,6 +3,7 @@
 
 #include "nn/resnet.h"
 #include "tests/nn/peers.h"
+#include "tests/nn/recipe.h"
 
 using namespace plumage;
 using namespace plumage::test;
@@ -138,45 +139,19 @@ TEST_CASE("ResNet-50 with weights by recipe gives PyTorch's features of real pic
   for (const Values& values : peers("resnet50_recipe_features.safetensors")) {
     Init init;
     ResNet net({.arch = "resnet50", .classes = 1000}, init);
-    for (auto& [name, value] : net.state()) {  // the recipe of peers/expected/README.md
-      bool conv = value.value().rank() == 4, variance = name.ends_with("running_var"),
-           fc = name.starts_with("fc.");
-      Tensor t = conv ? to_oihw(value.value()) : value.value();
-      uint64_t s = 0xcbf29ce484222325u;
-      for (char c : name) s = (s ^ uint64_t(c)) * 0x100000001b3u;
-      s ^= 20261201;
-      double bound = conv ? std::sqrt(6.0 / double(t.count() / t.size(0))) : 0;
-      float* out = t.data<float>();
-      for (int64_t i = 0; i < t.count(); ++i) {
-        uint64_t z = s + uint64_t(i + 1) * 0x9E3779B97F4A7C15u;
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-        double u = double((z ^ z >> 31) >> 11) * 0x1p-53;
-        bool gamma = !fc && name.ends_with(".weight");
-        double v = conv                             ? (2 * u - 1) * bound
-                   : variance                       ? 0.5 + u
-                   : gamma                          ? (0.5 + 0.5 * u) * (contains(name, "bn3") ? 0.4 : 1)
-                   : fc && name.ends_with("weight") ? (2 * u - 1) / std::sqrt(2048.0)
-                                                    : (2 * u - 1) * 0.1;
-        out[i] = float(v);
-      }
-      if (conv) value.value().copy_from(from_oihw(t));
-      if (name == "conv1.weight")
-        CHECK_CLOSE(t.reshape({-1}).slice(0, 8), values("probe.conv1.weight.first8"), 0);
-      if (name == "layer3.5.bn3.running_var")
-        CHECK_CLOSE(t.slice(0, 8), values("probe.layer3.5.bn3.running_var.first8"), 0);
-      if (name == "layer4.2.conv3.weight")
-        CHECK_CLOSE(t.reshape({-1}).slice(t.count() - 8, 8), values("probe.layer4.2.conv3.weight.last8"), 0);
-    }
-    Tensor x = ops::cast(values.file_layout("images_u8_nhwc").slice(3, 2), DType::f32);  // [2, 224, 224, 3]
-    const double mean[] = {0.485, 0.456, 0.406}, std[] = {0.229, 0.224, 0.225};
-    for (int64_t i = 0; i < x.count(); ++i) {
-      float& v = x.data<float>()[i];
-      v = float((v / 255.0 - mean[i % 3]) / std[i % 3]);
-    }
+    fill_by_recipe(net);
+    Tensor stem = recipe_tensor("conv1.weight", {64, 3, 7, 7}), last = recipe_tensor("layer4.2.conv3.weight", {2048, 512, 1, 1});
+    CHECK_CLOSE(stem.reshape({-1}).slice(0, 8), values("probe.conv1.weight.first8"), 0);
+    CHECK_CLOSE(recipe_tensor("layer3.5.bn3.running_var", {1024}).slice(0, 8), values("probe.layer3.5.bn3.running_var.first8"), 0);
+    CHECK_CLOSE(last.reshape({-1}).slice(last.count() - 8, 8), values("probe.layer4.2.conv3.weight.last8"), 0);
+
     NoGrad off;
+    Tensor x = normalised(values.file_layout("images_u8_nhwc"));  // [10, 224, 224, 3]
     Var v = net.features(Var(x), Pass::eval());
-    CHECK_CLOSE(v.value(), values("features_f64_as_f32").slice(3, 2), 1e-4);
-    CHECK_CLOSE(net.logits(v, Pass::eval()).value(), values("logits_f64_as_f32").slice(3, 2), 1e-4);
+    CHECK_CLOSE(v.value(), values("features_f64_as_f32"), 1e-4);
+    CHECK_CLOSE(net.logits(v, Pass::eval()).value(), values("logits_f64_as_f32"), 1e-4);
+    Pass bf16 = Pass::eval();
+    bf16.compute = DType::bf16;
+    CHECK_CLOSE(net.features(Var(x.slice(3, 3)), bf16).value(), values("features_f64_as_f32").slice(3, 3), 2e-2);
   }
 }

@@ -118,6 +118,7 @@ TEST_CASE("state dictionaries under the names of training programs, and tensors 
   CHECK(both.others[0].name == "state_dict_ema.t");
   CHECK(both.others[1].name == "best");
   CHECK(state_of(dictionary({text("model"), "}", text("x"), "](" + t + "Ne"})).tensors[0].name == "x.0");
+  CHECK(state_of(t).tensors[0].name == "tensor");
   CHECK(state_of(dictionary({text("t"), t, text("t"), tensor(storage("0", 2), 1, {1}, {1})})).tensors[0].shape == std::vector<int64_t>{1});
 }
 
