@@ -1,6 +1,6 @@
 // Whole training steps on random images: how fast, against the matmul rate of the same run, and where the time goes.
-//   build/bench/step --arch resnet18|resnet50 --px P --batch B --step supervised|moco|full [--steps N] [--bf16] [--json]
-// "full" is MoCo v2 with the paper's pairs and a decoder of residual blocks. The peers' side: bench/README.md.
+//   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N] [--bf16] [--json]
+// "forward" is frozen features, as `plumage features` and the evaluation compute them; "full" is MoCo v2 with the paper's pairs and a decoder of residual blocks. The peers' side: bench/README.md.
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -62,13 +62,13 @@ std::unique_ptr<Method> make_method(const Options& o) {
   ResNetOptions encoder{o.arch};
   MoCoOptions moco;
   moco.base.compute = o.compute;
-  if (o.step == "supervised") {
+  if (o.step == "supervised" || o.step == "forward") {
     encoder.classes = 1000;
     return std::make_unique<Supervised>(encoder, moco.base, init);
   }
   auto base = std::make_unique<MoCoV2>(encoder, moco, init);
   if (o.step == "moco") return base;
-  if (o.step != "full") throw InputError("step: --step " + o.step + ": wanted supervised, moco or full");
+  if (o.step != "full") throw InputError("step: --step " + o.step + ": wanted forward, supervised, moco or full");
   PairsOptions pairs;
   pairs.base = moco.base;
   auto decoder = make_decoder({"residual"}, encoder, base->encoder().feature_count(), o.px, init);
@@ -97,6 +97,13 @@ Views random_views(const Options& o) {
   return views;
 }
 
+double frozen_features(ResNet& encoder, const Views& views, DType compute) {
+  NoGrad no_grad;
+  Pass pass = Pass::eval();
+  pass.compute = compute;
+  return ops::cast(encoder.features(Var(views.x), pass).value(), DType::f32).data<float>()[0];
+}
+
 int run(int argc, char** argv) {
   Options o = parse(argc, argv);
   std::unique_ptr<Method> method = make_method(o);
@@ -115,7 +122,8 @@ int run(int argc, char** argv) {
     if (views.step == kWarmUp) profile_start();
     double start = now();
     Step step;
-    loss = train_step(*method, views, step, optimizers, 1).loss;
+    loss = o.step == "forward" ? frozen_features(method->encoder(), views, o.compute)
+                               : train_step(*method, views, step, optimizers, 1).loss;
     if (views.step >= kWarmUp) times.push_back(now() - start);
   }
   std::map<std::string, double> families;

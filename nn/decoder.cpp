@@ -41,14 +41,14 @@ class UpBlock : public Module {
   }
 
   Var forward(const Var& x, const Pass& pass) const {
-    Var skip = project_ ? skip_bn_.forward(skip_conv_.forward(x, pass), pass) : x;
+    Var skip = project_ ? conv_norm(skip_conv_, skip_bn_, x, pass) : x;
     if (up_ > 1) skip = upsample(skip, up_);
     Var y = up_ > 1 && !bottleneck_ ? upsample(x, up_) : x;
-    y = bn1_.forward(conv1_.forward(y, pass), pass, Activation::relu);
-    if (!bottleneck_) return bn2_.forward(conv2_.forward(y, pass), pass, Activation::relu, skip);
+    y = conv_norm(conv1_, bn1_, y, pass, Activation::relu);
+    if (!bottleneck_) return conv_norm(conv2_, bn2_, y, pass, Activation::relu, skip);
     if (up_ > 1) y = upsample(y, up_);
-    y = bn2_.forward(conv2_.forward(y, pass), pass, Activation::relu);
-    return bn3_.forward(conv3_.forward(y, pass), pass, Activation::relu, skip);
+    y = conv_norm(conv2_, bn2_, y, pass, Activation::relu);
+    return conv_norm(conv3_, bn3_, y, pass, Activation::relu, skip);
   }
 
   void visit(const std::string& prefix, const Visitor& f) override {
@@ -90,7 +90,7 @@ class LightDecoder : public Decoder {
     Var y = fc_.forward(v, pass);
     y = reshape(y, {v.size(0), side_, side_, y.size(1) / (side_ * side_)});  // [N, s, s, C]
     for (const Stage& stage : stages_)
-      y = stage.bn.forward(stage.conv.forward(upsample(y), pass), pass, Activation::relu);
+      y = conv_norm(stage.conv, stage.bn, upsample(y), pass, Activation::relu);
     return out_.forward(y, pass);  // x_hat: [N, px, px, 3]
   }
 

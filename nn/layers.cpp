@@ -96,4 +96,29 @@ void BatchNorm2d::visit(const std::string& prefix, const Visitor& f) {
   f(join_name(prefix, "running_var"), running_var, Role::buffer);
 }
 
+namespace {
+
+// f64 is for gradient checks, which want the same bits recorded or not.
+bool can_fold(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Var& residual, const Pass& pass) {
+  if (pass.statistics != Statistics::running || conv.weight.dtype() == DType::f64) return false;
+  if (!is_recording()) return true;
+  for (const Var* v : {&conv.weight, &conv.bias, &norm.weight, &norm.bias, &x, &residual})
+    if (v->defined() && v->needs_grad()) return false;
+  return true;
+}
+
+}  // namespace
+
+Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Pass& pass, Activation activation, const Var& residual) {
+  if (!can_fold(conv, norm, x, residual, pass))
+    return norm.forward(conv.forward(x, pass), pass, activation, residual);
+  // scale = gamma / sqrt(running_var + epsilon): [K]; w = scale w; shift = beta + scale (bias - running_mean)
+  Tensor scale = ops::div(norm.weight.value(), ops::unary(UnaryFn::sqrt, ops::affine(norm.running_var.value(), 1, norm.epsilon)));
+  Tensor w = ops::mul(conv.weight.value(), scale.reshape({scale.count(), 1, 1, 1}));
+  Tensor mean = conv.bias.defined() ? ops::sub(norm.running_mean.value(), conv.bias.value()) : norm.running_mean.value();
+  Tensor shift = ops::sub(norm.bias.value(), ops::mul(scale, mean));
+  Tensor skip = residual.defined() ? ops::cast(residual.value(), pass.compute) : Tensor();
+  return Var(ops::conv2d_frozen(ops::cast(x.value(), pass.compute), ops::cast(w, pass.compute), shift, skip, conv.stride, conv.pad, activation));
+}
+
 }  // namespace plumage

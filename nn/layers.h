@@ -39,4 +39,10 @@ class BatchNorm2d : public Module {
   bool affine = true;  ///< false: gamma 1 and beta 0 are constants (SimSiam's projector)
 };
 
+/// act(norm(conv(x)) + residual), [N,H,W,C] -> [N,P,Q,K]; residual may be undefined. Where nothing learns and the statistics
+/// are the running ones, the norm becomes part of the filters (not in f64): the same function to rounding, one pass less over
+/// every map.
+Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Pass& pass, Activation activation = Activation::none,
+              const Var& residual = {});
+
 }  // namespace plumage

@@ -56,12 +56,11 @@ ResidualBlock::ResidualBlock(bool bottleneck, int64_t in, int64_t channels, int6
 }
 
 Var ResidualBlock::forward(const Var& x, const Pass& pass) const {
-  Var skip = downsample_ ? downsample_bn_.forward(downsample_conv_.forward(x, pass), pass) : x;
-  Var y = bn1_.forward(conv1_.forward(x, pass), pass, Activation::relu);
-  y = conv2_.forward(y, pass);
-  if (!bottleneck_) return bn2_.forward(y, pass, Activation::relu, skip);
-  y = bn2_.forward(y, pass, Activation::relu);
-  return bn3_.forward(conv3_.forward(y, pass), pass, Activation::relu, skip);
+  Var skip = downsample_ ? conv_norm(downsample_conv_, downsample_bn_, x, pass) : x;
+  Var y = conv_norm(conv1_, bn1_, x, pass, Activation::relu);
+  if (!bottleneck_) return conv_norm(conv2_, bn2_, y, pass, Activation::relu, skip);
+  y = conv_norm(conv2_, bn2_, y, pass, Activation::relu);
+  return conv_norm(conv3_, bn3_, y, pass, Activation::relu, skip);
 }
 
 void ResidualBlock::visit(const std::string& prefix, const Visitor& f) {
@@ -100,7 +99,7 @@ ResNet::ResNet(const ResNetOptions& options, Init& init) : options_(options) {
 }
 
 Var ResNet::feature_map(const Var& x, const Pass& pass) const {
-  Var y = bn1_.forward(conv1_.forward(x, pass), pass, Activation::relu);
+  Var y = conv_norm(conv1_, bn1_, x, pass, Activation::relu);
   if (options_.stem == Stem::imagenet) y = max_pool(y, 3, 2, 1);
   for (const auto& stage : stages_)
     for (const ResidualBlock& block : stage) y = block.forward(y, pass);

@@ -65,6 +65,24 @@ Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_
   return dw;
 }
 
+Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, const Tensor& residual, int64_t stride, int64_t pad,
+                     Activation activation) {
+  check_float(x, "conv2d_frozen", "x");
+  check_like(w, x, "conv2d_frozen", "w");
+  Shape shape = conv_output(x.shape(), w.shape(), stride, pad, "conv2d_frozen");
+  if (!shift.defined() || shift.dtype() != statistics_type(x.dtype()))
+    throw DTypeError(message("conv2d_frozen: shift must be ", name_of(statistics_type(x.dtype()))));
+  check_shape(shift, {w.size(0)}, "conv2d_frozen", "shift");
+  if (residual.defined()) {
+    check_like(residual, x, "conv2d_frozen", "residual");
+    check_shape(residual, shape, "conv2d_frozen", "residual");
+  }
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  count_convolution(shape, w.shape());
+  DISPATCH(conv2d_frozen, x, in(x), in(w), in(shift), maybe_in(residual), out(y), (Window{w.size(1), w.size(2), stride, pad}), activation);
+  return y;
+}
+
 std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t kernel, int64_t stride, int64_t pad) {
   check_float(x, "max_pool", "x");
   Shape shape = pool_output(x.shape(), kernel, stride, pad, "max_pool");

@@ -8,23 +8,27 @@ for line in open(sys.argv[1]):
     rows.setdefault(r["method"], []).append(r)
 
 
-def cell(values):
-    return f"{values[0]:.1f}" if len(values) == 1 else " / ".join(f"{v:.1f}" for v in values)
+def cell(values, digits=1):
+    return " / ".join(f"{v:.{digits}f}" for v in values) or "-"
 
 
-print("| method | linear 100 % | 50 % | 20 % | rank-1 | rank-5 | mAP | rank-1, other tracks | mAP, other tracks | seconds |")
-print("|---|---|---|---|---|---|---|---|---|---|")
-for method, runs in rows.items():
-    fractions = [[f["top1"] for f in (r["linear"]["fractions"][i] for r in runs)] for i in range(3)]
-    retrieve = [[r["retrieve"][k] for r in runs] for k in ("rank1", "rank5", "mAP")]
-    tracks = [[r["other_tracks"][k] for r in runs] for k in ("rank1", "mAP")]
-    seconds = [float(r["seconds"]) for r in runs]
-    print("| " + " | ".join([method] + [cell(v) for v in fractions + retrieve + tracks] + [cell(seconds) if any(seconds) else "-"]) + " |")
+def table(columns, wanted):
+    """columns: title -> function of a result, None where it has no such number; a column that nobody has is left out."""
+    cells = {m: {t: [v for r in runs if (v := f(r)) is not None] for t, f in columns.items()} for m, runs in rows.items()}
+    titles = [t for t in columns if any(c[t] for c in cells.values())]
+    print("| method | " + " | ".join(titles) + " |\n|" + "---|" * (len(titles) + 1))
+    for method, c in cells.items():
+        if wanted(c):
+            print(f"| {method} | " + " | ".join(cell(c[t], 2 if columns is gauges else 1) for t in titles) + " |")
 
-print("\n| method | effective rank | unit std | L_R | share perturbed | rms(1-eta_bar) | noise eq. 5 | noise eq. 6 |")
-print("|---|---|---|---|---|---|---|---|")
-keys = ["effective_rank", "unit_std", "L_R", "selected_share", "rms_one_minus_eta_bar", "noise_to_signal_gradcam", "noise_to_signal_lowvar"]
-for method, runs in rows.items():
-    last = [r["last"] for r in runs if r["last"]]
-    if last:
-        print("| " + " | ".join([method] + [" / ".join(f"{l[k]:.2f}" for l in last) if k in last[0] else "-" for k in keys]) + " |")
+
+scores = {"linear " * (i == 0) + t: (lambda r, i=i: r["linear"]["fractions"][i]["top1"]) for i, t in enumerate(("100 %", "50 %", "20 %"))}
+scores |= {t: (lambda r, k=k: r["retrieve"][k]) for t, k in (("rank-1", "rank1"), ("rank-5", "rank5"), ("mAP", "mAP"))}
+scores |= {f"{t}, other tracks": (lambda r, k=k: r["other_tracks"] and r["other_tracks"][k]) for t, k in (("rank-1", "rank1"), ("mAP", "mAP"))}
+scores["linear on x_hat"] = lambda r: (r.get("reconstructed") or {}).get("top1")
+gauges = {t: (lambda r, k=k: (r["last"] or {}).get(k)) for t, k in {
+    "effective rank": "effective_rank", "unit std": "unit_std", "L_R": "L_R", "share perturbed": "selected_share",
+    "rms(1-eta_bar)": "rms_one_minus_eta_bar", "noise eq. 5": "noise_to_signal_gradcam", "noise eq. 6": "noise_to_signal_lowvar"}.items()}
+table(scores, lambda c: True)
+print()
+table(gauges, lambda c: any(c.values()))

@@ -30,14 +30,24 @@ $plumage pretrain-decoder --config configs/moco-pairs.toml $common --set decoder
 judge() {
   linear=$($plumage linear --weights "$3" $target --size "$size" --solver sgd --fraction 1 0.5 0.2 --json 2>/dev/null)
   all=$($plumage retrieve --weights "$3" $target --size "$size" --json 2>/dev/null)
-  tracks=$($plumage retrieve --weights "$3" $target --size "$size" --leave-out-group --json 2>/dev/null)
+  tracks=null
+  [ "$kind" = synthetic ] || tracks=$($plumage retrieve --weights "$3" $target --size "$size" --leave-out-group --json 2>/dev/null)
   last=$(tail -n 1 "$4/metrics.jsonl" 2>/dev/null || echo null)
-  echo "{\"method\":\"$1\",\"seed\":$2,\"seconds\":${5:-0},\"linear\":$linear,\"retrieve\":$all,\"other_tracks\":$tracks,\"last\":$last}" >> "$out/results.jsonl"
+  case $1 in  # the same encoder on what its decoder makes of the pictures: what survives in x_hat
+    decoder|*L_R|*isotropic|*pairs) made=$($plumage linear --weights "$3" $target --size "$size" --reconstructed --solver sgd --json 2>/dev/null || echo null) ;;
+    *) made=null ;;
+  esac
+  echo "{\"method\":\"$1\",\"seed\":$2,\"seconds\":${5:-0},\"linear\":$linear,\"retrieve\":$all,\"other_tracks\":$tracks,\"reconstructed\":$made,\"last\":$last}" >> "$out/results.jsonl"
 }
 validate() { $plumage linear --weights "$1" $target --size "$size" --solver lbfgs --validation 0.3 --json 2>/dev/null | sed 's/.*"top1":\([0-9.]*\).*/\1/'; }
 
 for seed in 0 1; do judge untrained $seed untrained:resnet18:32:imagenet:$seed /nonexistent; done
 judge base 0 "$base" /nonexistent
+judge decoder 0 "$out/decoder/checkpoint.safetensors" "$out/decoder"  # the base again, for its decoder
+
+# The upper bound: labels of the training pictures.
+$plumage supervised --config configs/base.toml $common --set train.epochs=$((2 * epochs)) --set optim.lr=0.03 --weights "$base" $target --out "$out/supervised"
+judge supervised 0 "$out/supervised/checkpoint.safetensors" "$out/supervised"
 
 # Trains method $1 with configuration $2 and further options; picks the rate on seed 0.
 train() {

@@ -114,3 +114,34 @@ TEST_CASE(
   CHECK(!(std::sqrt(error / size) > 0.1));
   CHECK(error > 0);
 }
+
+TEST_CASE("norms folded into the filters, where nothing learns: the features stay the same") {
+  for (const char* arch : {"resnet18", "resnet50"})
+    for (DType compute : {DType::f32, DType::bf16}) {
+      CAPTURE(arch);
+      CAPTURE(name_of(compute));
+      Init init{.seed = 5};
+      ResNet net({.arch = arch, .width = 16}, init);
+      uint64_t key = 0;
+      net.visit("", [&](const std::string& name, Var& value, Role role) {  // statistics and norms that do something
+        bool positive = name.ends_with("running_var") || (role == Role::norm && name.ends_with("weight"));
+        if (role == Role::buffer || role == Role::norm)
+          value.value().copy_from(ops::uniform(value.shape(), {9, Purpose::test, key++}, positive ? 0.5 : -0.3, positive ? 1.5 : 0.3));
+      });
+      Var x(ops::normal({2, 64, 64, 3}, {1}));
+      Pass pass = Pass::eval();
+      pass.compute = compute;
+      std::vector<double> apart = net.features(x, pass).value().to_vector(), folded;
+      {
+        NoGrad nothing_learns;
+        folded = net.features(x, pass).value().to_vector();
+      }
+      double difference = 0, size = 0;
+      for (size_t i = 0; i < apart.size(); ++i) {
+        difference += (folded[i] - apart[i]) * (folded[i] - apart[i]);
+        size += apart[i] * apart[i];
+      }
+      CHECK(difference > 0);  // two ways
+      CHECK_FALSE(!(std::sqrt(difference / size) <= (compute == DType::f32 ? 1e-5 : 3e-2)));
+    }
+}

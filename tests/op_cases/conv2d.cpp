@@ -51,6 +51,44 @@ Row conv2d_row(const Layer& l) {
       .empty = l.N * l.K == 0};
 }
 
+/// A layer with the way out of a frozen network: shift, residual, relu.
+Row frozen_row(const Layer& l, bool residual, Activation activation) {
+  Row row = conv2d_row(l);
+  row.name.replace(0, 6, message("conv2d_frozen", residual ? " + residual" : "", activation == Activation::relu ? " relu" : ""));
+  row.op = Op::conv2d_frozen;
+  row.gradient = Gradient::none;
+  row.inputs.push_back({Shape{l.K}, Domain::normal, Role::statistic});
+  Shape y_shape{l.N, positions(l.H, l.R, l.stride, l.pad), positions(l.W, l.S, l.stride, l.pad), l.K};
+  if (residual) row.inputs.push_back({y_shape});
+  row.apply = [=](const std::vector<Var>& x) {
+    Tensor skip = residual ? x[3].value() : Tensor();
+    return std::vector{Var(ops::conv2d_frozen(x[0].value(), x[1].value(), x[2].value(), skip, l.stride, l.pad, activation))};
+  };
+  row.formula = [=](const std::vector<Values>& x) {
+    Values y = convolved(l, x[0], x[1]);
+    for (int64_t i = 0; i < y.count(); ++i) {
+      y[i] += x[2][i % l.K] + (residual ? x[3][i] : 0);
+      if (activation == Activation::relu && y[i] < 0) y[i] = 0;
+    }
+    return std::vector{y};
+  };
+  return row;
+}
+
+const Layer kFrozenLayers[] = {
+    {2, 5, 7, 3, 5, 3, 3, 1, 1},
+    {1, 8, 8, 3, 4, 7, 7, 2, 3},
+    {3, 5, 5, 7, 11, 1, 1, 1, 0},
+    {2, 7, 7, 16, 17, 1, 1, 2, 0},
+    {0, 5, 5, 3, 4, 3, 3, 1, 1},
+    {2, 5, 5, 0, 4, 3, 3, 1, 1},
+    {25, 4, 4, 16, 17, 3, 3, 1, 1, " (few pixels)"},
+    {2, 7, 9, 32, 35, 3, 3, 1, 1, " (odd tiles)"},
+    {1, 14, 14, 64, 64, 3, 3, 1, 1, " (layer1 3x3, 56 px)"},
+    {1, 14, 14, 64, 256, 1, 1, 1, 0, " (layer1 1x1, 56 px)"},
+    {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)"},
+};
+
 const Layer kLayers[] = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0},
     {2, 5, 7, 3, 5, 3, 3, 1, 1},
@@ -83,6 +121,14 @@ Family conv2d_family() {
   for (const Layer& l : kLayers) family.rows.push_back(conv2d_row(l));
   family.rows.push_back(with_nan(conv2d_row({2, 9, 9, 5, 17, 3, 3, 2, 1})));
   family.rows.back().inputs[1].domain = Domain::normal;
+  for (const Layer& l : kFrozenLayers)
+    for (bool residual : {false, true})
+      for (Activation activation : {Activation::none, Activation::relu}) family.rows.push_back(frozen_row(l, residual, activation));
+  for (const Layer& l : {Layer{2, 9, 9, 5, 17, 3, 3, 2, 1}, Layer{1, 9, 9, 32, 33, 3, 3, 1, 1}, Layer{25, 4, 4, 16, 17, 3, 3, 1, 1}}) {
+    family.rows.push_back(with_nan(frozen_row(l, true, Activation::relu)));
+    family.rows.back().gradient = Gradient::none;
+    family.rows.back().inputs[1].domain = Domain::normal;
+  }
   Tensor x = Tensor::zeros({1, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3}), y = Tensor::zeros({1, 3, 3, 2});
   family.errors = {
       {"conv2d channels",
@@ -105,6 +151,15 @@ Family conv2d_family() {
          ops::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64));
        }},
       {"conv2d huge pad", {"conv2d"}, [=] { ops::conv2d(x, w, 1, INT64_MAX / 2); }},
+      {"conv2d_frozen shift",
+       {"conv2d_frozen", "shift", "[2]", "[3]"},
+       [=] { ops::conv2d_frozen(x, w, Tensor::zeros({3}), {}, 1, 0, Activation::relu); }},
+      {"conv2d_frozen shift type",
+       {"conv2d_frozen", "shift", "f32"},
+       [=] { ops::conv2d_frozen(x, w, Tensor::zeros({2}, DType::f64), {}, 1, 0, Activation::relu); }},
+      {"conv2d_frozen residual",
+       {"conv2d_frozen", "residual", "[1, 3, 3, 2]", "[1, 5, 5, 2]"},
+       [=] { ops::conv2d_frozen(x, w, Tensor::zeros({2}), Tensor::zeros({1, 5, 5, 2}), 1, 0, Activation::none); }},
       {"conv2d_dx dy",
        {"conv2d_dx", "dy", "[1, 3, 3, 2]"},
        [=] {

@@ -4,6 +4,12 @@
 
 namespace plumage::cpu {
 
+/// What a convolution does to its sums before it stores them: add shift[k] and the residual at the same place, relu.
+struct Epilogue {
+  In shift, residual;
+  bool relu = false;
+};
+
 /// Images of a few pixels: the batch is the rows of a matrix product for each pair of pixels that a filter connects.
 namespace few_pixels {
 bool fits(const Shape& x, const Shape& w, const Shape& y, DType type);
@@ -15,14 +21,14 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 /// 3x3 filters, stride 1: F(2x2, 3x3).
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
-void conv2d(Context& context, In x, In w, Out y, Window window);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);
 void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace winograd
 
 /// False, and nothing is done, where oneDNN is not built in or has no fast kernel that can be trusted.
 namespace onednn {
-bool conv2d(Context& context, In x, In w, Out y, Window window);
+bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);
 bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace onednn

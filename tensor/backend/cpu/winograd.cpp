@@ -121,15 +121,26 @@ struct Tiles {
   }
   /// Writes the 2x2 pixels of a tile, f(c, lanes, d) giving them.
   template <class F>
-  PLUMAGE_INLINE void write(float* y, int64_t tile, F&& f) const {
+  PLUMAGE_INLINE void write(float* y, int64_t tile, const Epilogue* epilogue, F&& f) const {
     int64_t top = tile / across % down * 2, left = tile % across * 2;
-    float* corner = y + ((tile / (down * across) * height + top) * width + left) * channels;
+    int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
+    float* corner = y + place;
+    const float* residual = epilogue && epilogue->residual ? epilogue->residual.as<float>() + place : nullptr;
     int64_t rows = std::min<int64_t>(2, height - top), columns = std::min<int64_t>(2, width - left);
     for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
       V d[2][2];
       f(c, lanes, d);
       for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) store_n(corner + (i * width + j) * channels + c, d[i][j], lanes);
+        for (int64_t j = 0; j < columns; ++j) {
+          int64_t at = (i * width + j) * channels + c;
+          V v = d[i][j];
+          if (epilogue) {
+            v += load_n(epilogue->shift.as<float>() + c, lanes);
+            if (residual) v += load_n(residual + at, lanes);
+            if (epilogue->relu) v = vrelu(v);
+          }
+          store_n(corner + at, v, lanes);
+        }
     });
   }
 };
@@ -172,7 +183,8 @@ const float* filter_panels(Context& context, const float* w, int64_t k, int64_t 
 }
 
 // y = the correlation of x with filters that have become `panels`
-void correlate(Context& context, const float* x, const Shape& x_shape, const float* panels, float* y, const Shape& y_shape, int64_t pad) {
+void correlate(Context& context, const float* x, const Shape& x_shape, const float* panels, float* y, const Shape& y_shape, int64_t pad,
+               const Epilogue* epilogue = nullptr) {
   Tiles in(x_shape, y_shape[1], y_shape[2]), out(y_shape, y_shape[1], y_shape[2]);
   int64_t c = in.channels, k = out.channels, matrix = padded(k, kPanelColumns) * c;
   // A block of tiles, its transforms and its results stay in the second cache. Rows are a line longer than the
@@ -197,7 +209,7 @@ void correlate(Context& context, const float* x, const Shape& x_shape, const flo
                             panels + p * matrix + j * c + l * kPanelColumns, products + (p * block + i) * k_row + j, k_row,
                             std::min(kPanelRows, tiles - i), std::min(kPanelColumns, k - j), l > 0);
       for (int64_t t = 0; t < tiles; ++t)
-        out.write(y, begin + t, [&](int64_t i, int64_t lanes, V(&d)[2][2]) {
+        out.write(y, begin + t, epilogue, [&](int64_t i, int64_t lanes, V(&d)[2][2]) {
           V m[4][4];
           load_points(m, products + t * k_row + i, block * k_row, lanes);
           transform_output(m, d);
@@ -230,9 +242,9 @@ bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
          y[1] >= 5 && y[2] >= 5 && w[0] * w[3] <= 512 * 256;  // larger filters, transformed, leave the caches
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window) {
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue) {
   const float* panels = filter_panels(context, w.as<float>(), w.shape[0], w.shape[3], false);
-  correlate(context, x.as<float>(), x.shape, panels, y.as<float>(), y.shape, window.pad);
+  correlate(context, x.as<float>(), x.shape, panels, y.as<float>(), y.shape, window.pad, epilogue);
 }
 
 void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {

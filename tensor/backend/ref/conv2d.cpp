@@ -29,7 +29,11 @@ struct Sizes {
 
 }  // namespace
 
-void conv2d(Context& context, In x, In w, Out y, Window window) {
+namespace {
+
+/// y[n,p,q,k] = finish(sum of the products, place of y, k)
+template <class Finish>
+void correlate(Context& context, In x, In w, Out y, Window window, Finish&& finish) {
   Sizes z(x.shape, w.shape, y.shape, window);
   Writer out(y);
   visit_float(x.dtype, [&](auto zero) {
@@ -48,8 +52,24 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
                 for (int64_t c = 0; c < z.C; ++c)
                   sum += double(px[z.x(n, h, v) + c]) * double(pw[z.w(k, r, s) + c]);
               }
-            out.set(z.y(n, p, q) + k, sum);
+            int64_t place = z.y(n, p, q) + k;
+            out.set(place, finish(sum, place, k));
           }
+  });
+}
+
+}  // namespace
+
+void conv2d(Context& context, In x, In w, Out y, Window window) {
+  correlate(context, x, w, y, window, [](double sum, int64_t, int64_t) { return sum; });
+}
+
+void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation) {
+  Reader added(shift), skip(residual);
+  correlate(context, x, w, y, window, [&](double sum, int64_t place, int64_t k) {
+    double v = sum + added[k];
+    if (residual) v += skip[place];
+    return activation == Activation::relu && v <= 0 ? 0 : v;
   });
 }
 
