@@ -1,5 +1,6 @@
 #include "tensor/allocator.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -57,7 +58,14 @@ CpuAllocator& CpuAllocator::instance() {
   return *allocator;
 }
 
-CpuAllocator::CpuAllocator() : state_(new State) { state_->plain = environment().alloc_plain; }
+CpuAllocator::CpuAllocator() : state_(new State) {
+  state_->plain = environment().alloc_plain;
+#ifdef __GLIBC__
+  // The tape's small objects: a heap that is cut back after each step grows again in the next, page fault by page fault.
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+}
 
 void* CpuAllocator::allocate(int64_t bytes) {
   std::lock_guard lock(state_->mutex);
