@@ -3,6 +3,8 @@
 set -eu
 build=$1
 "$build/bench/ops"
+echo
+"$build/bench/weights"
 for step in "--arch resnet18 --px 64 --batch 128 --step moco" "--arch resnet18 --px 64 --batch 64 --step full" \
             "--arch resnet50 --px 224 --batch 16 --step supervised"; do
   echo

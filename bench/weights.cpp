@@ -1,5 +1,6 @@
 // Reading a checkpoint of 100 MB in each container against reading the file as it is.
-//   build/bench/weights [FILE]     FILE: a file of weights of your own; without it a ResNet-50 written to the temporary folder
+//   build/bench/weights [FILE]     FILE: a file of weights of your own; without it a ResNet-50 written to the
+//   temporary folder
 #include <unistd.h>
 
 #include <cstdio>
@@ -60,10 +61,11 @@ void read_tensors(const fs::path& path) {
 }
 
 void measure(const fs::path& path) {
-  double plain = seconds_of([&] { read_plainly(path); }, 9), tensors = seconds_of([&] { read_tensors(path); }, 9);
+  double plain = seconds_of([&] { read_plainly(path); }, 9),
+         tensors = seconds_of([&] { read_tensors(path); }, 9);
   WeightsFile file(path);
-  std::printf("%-12s %7.1f MB   file %6.1f ms   tensors %6.1f ms = %.2f x", file.index().container.c_str(), double(fs::file_size(path)) * 1e-6,
-              plain * 1e3, tensors * 1e3, tensors / plain);
+  std::printf("%-12s %7.1f MB   file %6.1f ms   tensors %6.1f ms = %.2f x", file.index().container.c_str(),
+              double(fs::file_size(path)) * 1e-6, plain * 1e3, tensors * 1e3, tensors / plain);
   try {
     EncoderInFile found = find_encoder(file.index(), file.name());
     Init init;
@@ -85,7 +87,8 @@ int main(int argc, char** argv) {
   using namespace plumage;
   try {
     if (argc > 1) return bench::measure(argv[1]), 0;
-    std::filesystem::path folder = std::filesystem::temp_directory_path() / message("plumage-weights-", ::getpid());
+    std::filesystem::path folder =
+        std::filesystem::temp_directory_path() / message("plumage-weights-", ::getpid());
     std::filesystem::create_directories(folder);
     for (const auto& path : bench::write_samples(folder)) bench::measure(path);
     std::filesystem::remove_all(folder);

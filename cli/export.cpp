@@ -18,7 +18,8 @@ void write_torchvision(const std::string& out, const LoadedEncoder& loaded) {
   std::vector<std::string> norms;
   for (const auto& [name, tensor] : file.tensors)
     if (name.ends_with("running_var")) norms.push_back(name.substr(0, name.size() - 11));
-  for (const std::string& norm : norms) file.tensors[norm + "num_batches_tracked"] = Tensor::zeros({}, DType::i64);
+  for (const std::string& norm : norms)
+    file.tensors[norm + "num_batches_tracked"] = Tensor::zeros({}, DType::i64);
   file.metadata = {{"format", "pt"}, {"arch", loaded.options.arch}};
   write_safetensors(out, file);
 }
@@ -28,8 +29,10 @@ void run(const WeightsArguments& weights, const std::string& out) {
   if (!onnx && !out.ends_with(".safetensors"))
     throw InputError(out + ": export writes FILE.safetensors or FILE.onnx; the name ends in neither");
   LoadedEncoder loaded = load_encoder(weights);
-  if (onnx) write_onnx(out, *loaded.encoder);
-  else write_torchvision(out, loaded);
+  if (onnx)
+    write_onnx(out, *loaded.encoder);
+  else
+    write_torchvision(out, loaded);
   std::cerr << out << ": " << loaded.options.arch << ", " << loaded.encoder->feature_count() << " features"
             << (onnx ? "; input `images` [batch, 3, height, width], output `features`" : "") << '\n';
 }
@@ -37,14 +40,18 @@ void run(const WeightsArguments& weights, const std::string& out) {
 }  // namespace
 
 void add_export(CLI::App& program) {
-  auto* command = program.add_subcommand("export", "an encoder for other programs: torchvision's names as safetensors, or ONNX");
+  auto* command = program.add_subcommand(
+      "export", "an encoder for other programs: torchvision's names as safetensors, or ONNX");
   command->footer(
       "Example: plumage export runs/birds/checkpoint.safetensors encoder.safetensors\n"
       "         plumage export runs/birds/checkpoint.safetensors encoder.onnx");
   auto weights = std::make_shared<WeightsArguments>();
   auto out = std::make_shared<std::string>();
   command->add_option("checkpoint", weights->file, "any file that --weights takes")->required();
-  command->add_option("out", *out, "FILE.safetensors (torchvision's names, no fc) or FILE.onnx (operator set 17)")->required();
+  command
+      ->add_option("out", *out,
+                   "FILE.safetensors (torchvision's names, no fc) or FILE.onnx (operator set 17)")
+      ->required();
   weights->add_reading_options(*command);
   command->callback([=] { run(*weights, *out); });
 }

@@ -17,7 +17,8 @@ struct Arguments : EvaluationArguments {
 
 void run(const Arguments& a) {
   std::filesystem::path out = a.out, list = std::filesystem::path(a.out).replace_extension(".txt");
-  if (out.extension() != ".safetensors") throw InputError(a.out + ": features are written as safetensors; give a name that ends in .safetensors");
+  if (out.extension() != ".safetensors")
+    throw InputError(a.out + ": features are written as safetensors; give a name that ends in .safetensors");
   Features features = a.features(a.split, Labels::wanted);
   std::string paths;
   for (const std::string& path : features.paths) paths += path + "\n";
@@ -33,8 +34,10 @@ void run(const Arguments& a) {
 void add_features(CLI::App& program) {
   auto* command = program.add_subcommand("features", "write an encoder's features of a set of pictures");
   command->footer(
-      "Example: plumage features --weights resnet50.pth --data CUB_200_2011 --dataset cub --split test --size 224 --out cub.safetensors\n"
-      "         writes features [N, n] f32, labels [N] i64 (-1: not known), and the pictures' paths in the same order in cub.txt");
+      "Example: plumage features --weights resnet50.pth --data CUB_200_2011 --dataset cub --split test "
+      "--size 224 --out cub.safetensors\n"
+      "         writes features [N, n] f32, labels [N] i64 (-1: not known), and the pictures' paths in the "
+      "same order in cub.txt");
   auto a = std::make_shared<Arguments>();
   a->add_to(*command);
   command->add_option("--out", a->out, "FILE.safetensors; the paths go to FILE.txt")->required();

@@ -12,20 +12,26 @@ namespace plumage {
 
 void WeightsArguments::add_to(CLI::App& command, bool required) {
   auto* option = command.add_option(
-      "--weights", file, "encoder: a plumage checkpoint, safetensors, or PyTorch's .pth, .pt, .th, .tar; untrained:resnet18:32");
+      "--weights", file,
+      "encoder: a plumage checkpoint, safetensors, or PyTorch's .pth, .pt, .th, .tar; untrained:resnet18:32");
   if (required) option->required();
   add_reading_options(command);
 }
 
 void WeightsArguments::add_reading_options(CLI::App& command) {
-  command.add_option("--prefix", prefix, "what stands before the encoder's names in the file; default: found");
+  command.add_option("--prefix", prefix,
+                     "what stands before the encoder's names in the file; default: found");
   command.add_option("--arch", arch, "resnet18, resnet34 or resnet50; default: read off the file's shapes")
       ->check(CLI::IsMember({"resnet18", "resnet34", "resnet50"}));
-  command.add_option("--width", width, "channels of the encoder's first stage; default: read off")->check(CLI::Range(1, 4096));
+  command.add_option("--width", width, "channels of the encoder's first stage; default: read off")
+      ->check(CLI::Range(1, 4096));
   command.add_option("--stem", stem, "imagenet (7x7, pooling) or small (3x3); default: read off")
       ->check(CLI::IsMember({"imagenet", "small"}));
-  command.add_option("--allow-missing", allow_missing, "names, with *, that the file need not have")->allow_extra_args(false);
-  command.add_option("--allow-unexpected", allow_unexpected, "names, with *, in the file that are not the encoder's")
+  command.add_option("--allow-missing", allow_missing, "names, with *, that the file need not have")
+      ->allow_extra_args(false);
+  command
+      .add_option("--allow-unexpected", allow_unexpected,
+                  "names, with *, in the file that are not the encoder's")
       ->allow_extra_args(false);
 }
 
@@ -42,12 +48,14 @@ LoadedEncoder untrained(const std::string& text) {
   auto number = [&](const std::string& word, int64_t otherwise) {
     if (word.empty()) return otherwise;
     if (word.size() > 9 || word.find_first_not_of("0123456789") != std::string::npos)
-      throw InputError("--weights " + text + ": wanted untrained:ARCH:WIDTH:STEM:SEED with numbers for WIDTH and SEED");
+      throw InputError("--weights " + text +
+                       ": wanted untrained:ARCH:WIDTH:STEM:SEED with numbers for WIDTH and SEED");
     return int64_t(std::stoll(word));
   };
   options.arch = arch;
   options.width = number(width, 64);
-  if (!stem.empty() && stem != "imagenet" && stem != "small") throw InputError("--weights " + text + ": the stem is imagenet or small");
+  if (!stem.empty() && stem != "imagenet" && stem != "small")
+    throw InputError("--weights " + text + ": the stem is imagenet or small");
   options.stem = stem == "small" ? Stem::small : Stem::imagenet;
   Init init{uint64_t(number(seed, 0))};
   return {options, std::make_unique<ResNet>(options, init)};
@@ -73,10 +81,12 @@ LoadedEncoder load_encoder(const WeightsArguments& weights) {
 
 LoadedDecoder load_decoder(const std::string& name) {
   InputFile input{std::filesystem::path(name)};
-  if (index_weights(input).container != "safetensors") throw InputError(name + ": holds no decoder; only plumage's checkpoints do");
+  if (index_weights(input).container != "safetensors")
+    throw InputError(name + ": holds no decoder; only plumage's checkpoints do");
   TensorFile content = read_safetensors(name);
   auto first = content.tensors.lower_bound("decoder.");
-  if (first == content.tensors.end() || first->first.rfind("decoder.", 0) != 0) throw InputError(name + ": holds no decoder");
+  if (first == content.tensors.end() || first->first.rfind("decoder.", 0) != 0)
+    throw InputError(name + ": holds no decoder");
   Config config = read_checkpoint_config(content, name);
   config.encoder = find_encoder(index_weights(input), name, "encoder").options;
   Init init;

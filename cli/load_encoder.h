@@ -30,12 +30,13 @@ struct LoadedEncoder {
 };
 
 /// FILE: a checkpoint of plumage, a safetensors file or one of PyTorch's, an encoder under whatever names
-/// nn/weights/encoder_file.h finds. `untrained:ARCH[:WIDTH[:STEM[:SEED]]]` gives random weights, to compare with. Says on standard
-/// error what was loaded. Throws InputError naming the file if it holds no ResNet-18, 34 or 50, or does not fit.
+/// nn/weights/encoder_file.h finds. `untrained:ARCH[:WIDTH[:STEM[:SEED]]]` gives random weights, to compare
+/// with. Says on standard error what was loaded. Throws InputError naming the file if it holds no ResNet-18,
+/// 34 or 50, or does not fit.
 LoadedEncoder load_encoder(const WeightsArguments& weights);
 
-/// The decoder that a run's checkpoint holds beside its encoder, and the size of its pictures. Throws InputError if the
-/// file has none.
+/// The decoder that a run's checkpoint holds beside its encoder, and the size of its pictures. Throws
+/// InputError if the file has none.
 struct LoadedDecoder {
   std::unique_ptr<Decoder> decoder;
   int64_t size = 0;  ///< pixels a side

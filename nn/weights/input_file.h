@@ -1,4 +1,5 @@
-// A file that is read by position, or a piece of memory in its place (tests, fuzzing). Next: nn/weights/weights_file.h.
+// A file that is read by position, or a piece of memory in its place (tests, fuzzing). Next:
+// nn/weights/weights_file.h.
 #pragma once
 #include <cstdint>
 #include <filesystem>

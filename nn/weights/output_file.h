@@ -1,4 +1,5 @@
-// A file that is written beside the one it replaces, synced and renamed: an earlier file is never lost or half written.
+// A file that is written beside the one it replaces, synced and renamed: an earlier file is never lost or
+// half written.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -14,7 +14,8 @@ using Kind = PickleValue::Kind;
 
 namespace {
 
-// Far above any file of weights (a ResNet-50 with its optimiser: 10 thousand values), low enough for any machine.
+// Far above any file of weights (a ResNet-50 with its optimiser: 10 thousand values), low enough for any
+// machine.
 constexpr size_t kMostValues = size_t(1) << 21, kMostTextBytes = size_t(1) << 28;
 constexpr int64_t kMostSteps = int64_t(1) << 25, kMostReferences = int64_t(1) << 23;
 constexpr size_t kMostArguments = 64, kLongestName = 4096;
@@ -45,6 +46,7 @@ class Interpreter {
   }
 
  private:
+  // clang-format off: one opcode a line
   void carry_out(const PickleStep& step) {
     switch (step.byte) {
       case 0x80: if (step.number > 5) broken("of an unknown protocol"); break;
@@ -70,8 +72,8 @@ class Interpreter {
       case 'u': append(pop_mark(), Kind::dictionary); break;
       case 'c': push_global(step.module, step.name); break;
       case 0x93: push_stack_global(); break;
-      case 'R': reduce(); break;
-      case 0x81: reduce(); break;  // NEWOBJ: a class and its arguments, like a function and its
+      case 'R': reduce(); break;   // a function and its arguments, as NEWOBJ a class and its
+      case 0x81: reduce(); break;  // NEWOBJ
       case 'b': build(); break;
       case 'Q': push_storage(); break;
       case 'h': case 'j': recall(uint32_t(step.number)); break;
@@ -80,19 +82,26 @@ class Interpreter {
       default: refuse_opcode(step);
     }
   }
+  // clang-format on
 
-  [[noreturn]] void broken(const std::string& how) { file_.refuse("its pickle is " + how + "; damaged or hostile"); }
+  [[noreturn]] void broken(const std::string& how) {
+    file_.refuse("its pickle is " + how + "; damaged or hostile");
+  }
   [[noreturn]] void refuse_global(const std::string& module, const std::string& name) {
-    file_.refuse(message("its pickle wants ", module.substr(0, 200), ".", name.substr(0, 200),
-                         ", which plain weights do not need: refused, nothing was run; where you trust the file, save"
-                         " only model.state_dict() from it"));
+    file_.refuse(
+        message("its pickle wants ", module.substr(0, 200), ".", name.substr(0, 200),
+                ", which plain weights do not need: refused, nothing was run; where you trust the file, save"
+                " only model.state_dict() from it"));
   }
   // Hostile pickles name what they want in other ways too; the message says what, if it stands further on.
   [[noreturn]] void refuse_opcode(const PickleStep& step) {
-    std::string what = step.module.empty() ? "" : message(" (", step.module.substr(0, 200), ".", step.name.substr(0, 200), ")");
+    std::string what = step.module.empty()
+                           ? ""
+                           : message(" (", step.module.substr(0, 200), ".", step.name.substr(0, 200), ")");
     const char* opcode = pickle_opcode(step.byte).name;
     if (what.empty()) what = wanted_further_on();
-    file_.refuse(message("its pickle has the opcode ", opcode, what, ", which weights do not need: refused, nothing was run"));
+    file_.refuse(message("its pickle has the opcode ", opcode, what,
+                         ", which weights do not need: refused, nothing was run"));
   }
   std::string wanted_further_on() {
     try {
@@ -113,7 +122,9 @@ class Interpreter {
     pickle_.values.push_back({kind, length, number});
     return PickleRef(pickle_.values.size() - 1);
   }
-  void push(Kind kind, int64_t number = 0, uint32_t length = 0) { stack_.push_back(add(kind, number, length)); }
+  void push(Kind kind, int64_t number = 0, uint32_t length = 0) {
+    stack_.push_back(add(kind, number, length));
+  }
 
   /// The stack as the current mark allows: nothing below the mark is touched.
   size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
@@ -147,7 +158,8 @@ class Interpreter {
 
   void push_text(const PickleStep& step) {
     size_t at = pickle_.texts.size(), bytes = size_t(step.end - step.begin);
-    if (bytes > kMostTextBytes - at) file_.refuse(message("its pickle holds more than ", kMostTextBytes, " bytes of text"));
+    if (bytes > kMostTextBytes - at)
+      file_.refuse(message("its pickle holds more than ", kMostTextBytes, " bytes of text"));
     pickle_.texts.resize(at + bytes);
     file_.read(step.begin, pickle_.texts.data() + at, int64_t(bytes));
     push(Kind::text, int64_t(at), uint32_t(bytes));
@@ -192,7 +204,8 @@ class Interpreter {
   /// A text that names something.
   std::string name_text(PickleRef ref) {
     if (!pickle_.is(ref, Kind::text)) broken("naming something by what is no text");
-    if (pickle_.at(ref).length > kLongestName) broken(message("naming something by ", pickle_.at(ref).length, " letters"));
+    if (pickle_.at(ref).length > kLongestName)
+      broken(message("naming something by ", pickle_.at(ref).length, " letters"));
     return pickle_.text(ref);
   }
 
@@ -208,18 +221,24 @@ class Interpreter {
     for (int depth = 0; depth < 2; ++depth) {  // a typed call has one call inside
       if (!pickle_.is(function, Kind::global)) broken("calling what is no function");
       switch (GlobalRole(pickle_.at(function).number)) {
-        case GlobalRole::dictionary: return new_dictionary(arguments);
+        case GlobalRole::dictionary:
+          return new_dictionary(arguments);
         case GlobalRole::list: {
           std::vector<PickleRef> items;
           if (!arguments.empty()) items = pickle_.items(arguments[0]);
           return new_container(Kind::list, std::move(items));
         }
-        case GlobalRole::record: return add(Kind::record);
-        case GlobalRole::tensor_v1: return new_tensor(arguments, 4);
-        case GlobalRole::tensor_v2: return new_tensor(arguments, 6);
-        case GlobalRole::tensor_v3: return new_tensor(arguments, 7);
+        case GlobalRole::record:
+          return add(Kind::record);
+        case GlobalRole::tensor_v1:
+          return new_tensor(arguments, 4);
+        case GlobalRole::tensor_v2:
+          return new_tensor(arguments, 6);
+        case GlobalRole::tensor_v3:
+          return new_tensor(arguments, 7);
         case GlobalRole::first_argument:
-          if (arguments.empty() || !pickle_.is(arguments[0], Kind::tensor)) broken("making a parameter of no tensor");
+          if (arguments.empty() || !pickle_.is(arguments[0], Kind::tensor))
+            broken("making a parameter of no tensor");
           return arguments[0];
         case GlobalRole::typed_call:
           if (arguments.size() < 3 || pickle_.items(arguments[2]).size() > kMostArguments)
@@ -228,7 +247,8 @@ class Interpreter {
           arguments = std::vector<PickleRef>(pickle_.items(arguments[2]));
           break;
         case GlobalRole::element_type:
-        case GlobalRole::untyped_storage: broken("calling a type of elements");
+        case GlobalRole::untyped_storage:
+          broken("calling a type of elements");
       }
     }
     broken("calling what is no function");
@@ -263,7 +283,8 @@ class Interpreter {
   }
 
   PickleRef new_tensor(const std::vector<PickleRef>& arguments, size_t at_least) {
-    if (arguments.size() < at_least || !pickle_.is(arguments[0], Kind::storage)) broken("making a tensor of no storage");
+    if (arguments.size() < at_least || !pickle_.is(arguments[0], Kind::storage))
+      broken("making a tensor of no storage");
     PickleTensor tensor;
     tensor.storage = uint32_t(pickle_.at(arguments[0]).number);
     tensor.offset = integer(arguments[1]);
@@ -272,7 +293,8 @@ class Interpreter {
     tensor.type = pickle_.storages[tensor.storage].type;
     if (at_least == 7) {
       const PickleValue& dtype = pickle_.at(arguments[6]);
-      if (dtype.kind != Kind::global || GlobalRole(dtype.number) != GlobalRole::element_type) broken("making a tensor of no type");
+      if (dtype.kind != Kind::global || GlobalRole(dtype.number) != GlobalRole::element_type)
+        broken("making a tensor of no type");
       tensor.type = StoredType(dtype.length);
     }
     pickle_.tensors.push_back(std::move(tensor));
@@ -283,7 +305,8 @@ class Interpreter {
   void build() {
     pop();
     Kind kind = pickle_.at(top()).kind;
-    if (kind != Kind::record && kind != Kind::tensor && !is_container(kind)) broken("giving attributes to what is no object");
+    if (kind != Kind::record && kind != Kind::tensor && !is_container(kind))
+      broken("giving attributes to what is no object");
   }
 
   void recall(uint32_t number) {
@@ -292,7 +315,8 @@ class Interpreter {
     stack_.push_back(found->second);
   }
 
-  /// The persistent id ('storage', type, key, device, elements[, view]), view: None or (key, first, elements).
+  /// The persistent id ('storage', type, key, device, elements[, view]), view: None or (key, first,
+  /// elements).
   void push_storage() {
     PickleRef id = pop();
     const auto& parts = pickle_.items(id);
@@ -300,8 +324,10 @@ class Interpreter {
     const PickleValue& type = pickle_.at(parts[1]);
     GlobalRole role = GlobalRole(type.number);
     bool untyped = role == GlobalRole::untyped_storage;
-    if (type.kind != Kind::global || (role != GlobalRole::element_type && !untyped)) broken("referring to a storage of no type");
-    PickleStorage storage{name_text(parts[2]), untyped ? StoredType::u8 : StoredType(type.length), integer(parts[4]), 0};
+    if (type.kind != Kind::global || (role != GlobalRole::element_type && !untyped))
+      broken("referring to a storage of no type");
+    PickleStorage storage{name_text(parts[2]), untyped ? StoredType::u8 : StoredType(type.length),
+                          integer(parts[4]), 0};
     if (storage.count < 0) broken("referring to a storage of negative size");
     if (parts.size() > 5 && pickle_.is(parts[5], Kind::tuple)) {
       const auto& view = pickle_.items(parts[5]);

@@ -58,10 +58,12 @@ constexpr Listed kListed[] = {
 
 // Types of Python's own, under the module's name in either Python.
 constexpr Listed kBuiltins[] = {
-    {"", "dict", GlobalRole::dictionary}, {"", "list", GlobalRole::list},   {"", "tuple", GlobalRole::list},
-    {"", "set", GlobalRole::list},        {"", "frozenset", GlobalRole::list}, {"", "int", GlobalRole::record},
-    {"", "long", GlobalRole::record},     {"", "float", GlobalRole::record}, {"", "bool", GlobalRole::record},
-    {"", "str", GlobalRole::record},      {"", "unicode", GlobalRole::record}, {"", "bytes", GlobalRole::record},
+    {"", "dict", GlobalRole::dictionary},  {"", "list", GlobalRole::list},
+    {"", "tuple", GlobalRole::list},       {"", "set", GlobalRole::list},
+    {"", "frozenset", GlobalRole::list},   {"", "int", GlobalRole::record},
+    {"", "long", GlobalRole::record},      {"", "float", GlobalRole::record},
+    {"", "bool", GlobalRole::record},      {"", "str", GlobalRole::record},
+    {"", "unicode", GlobalRole::record},   {"", "bytes", GlobalRole::record},
     {"", "bytearray", GlobalRole::record}, {"", "complex", GlobalRole::record},
 };
 

@@ -1,5 +1,5 @@
-// The classes and functions that a pickle of weights may name. None is ever called: each stands for one of a few
-// harmless things that the interpreter does instead.
+// The classes and functions that a pickle of weights may name. None is ever called: each stands for one of a
+// few harmless things that the interpreter does instead.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -10,16 +10,17 @@ namespace plumage {
 
 /// What calling it makes.
 enum class GlobalRole : uint8_t {
-  dictionary,      ///< OrderedDict and its like
-  list,            ///< torch.Size, set
-  record,          ///< something that weights do not need (a Namespace of options, a NumPy scalar): a mark that it was there
-  tensor_v1,       ///< torch._utils._rebuild_tensor(storage, offset, size, stride)
-  tensor_v2,       ///< .. with requires_grad and hooks behind
-  tensor_v3,       ///< .. and the dtype as the seventh
-  first_argument,  ///< a Parameter of a tensor: the tensor
-  typed_call,      ///< torch._tensor._rebuild_from_type_v2(function, type, arguments, state)
-  element_type,    ///< torch.FloatStorage, torch.float32: not called
-  untyped_storage, ///< torch.storage.UntypedStorage: not called
+  dictionary,  ///< OrderedDict and its like
+  list,        ///< torch.Size, set
+  record,     ///< something that weights do not need (a Namespace of options, a NumPy scalar): a mark that it
+              ///< was there
+  tensor_v1,  ///< torch._utils._rebuild_tensor(storage, offset, size, stride)
+  tensor_v2,  ///< .. with requires_grad and hooks behind
+  tensor_v3,  ///< .. and the dtype as the seventh
+  first_argument,   ///< a Parameter of a tensor: the tensor
+  typed_call,       ///< torch._tensor._rebuild_from_type_v2(function, type, arguments, state)
+  element_type,     ///< torch.FloatStorage, torch.float32: not called
+  untyped_storage,  ///< torch.storage.UntypedStorage: not called
 };
 
 struct KnownGlobal {

@@ -37,7 +37,8 @@ constexpr auto kOpcodes = [] {
   set('R', "REDUCE"), set(0x81, "NEWOBJ"), set(0x92, "NEWOBJ_EX"), set('b', "BUILD");
   set('P', "PERSID", line), set('Q', "BINPERSID");
   set('g', "GET", line), set('h', "BINGET", fixed, 1), set('j', "LONG_BINGET", fixed, 4);
-  set('p', "PUT", line), set('q', "BINPUT", fixed, 1), set('r', "LONG_BINPUT", fixed, 4), set(0x94, "MEMOIZE");
+  set('p', "PUT", line), set('q', "BINPUT", fixed, 1), set('r', "LONG_BINPUT", fixed, 4),
+      set(0x94, "MEMOIZE");
   set(0x80, "PROTO", fixed, 1), set(0x95, "FRAME", fixed, 8);
   set(0x82, "EXT1", fixed, 1), set(0x83, "EXT2", fixed, 2), set(0x84, "EXT4", fixed, 4);
   return table;
@@ -55,14 +56,19 @@ PickleStep PickleScanner::next() {
   step.begin = position_;
   switch (opcode.argument) {
     case PickleArgument::unknown:
-      file_.refuse(message("byte ", step.at, " (", int(step.byte), ") is no pickle opcode; not a PyTorch file, or damaged"));
-    case PickleArgument::none: break;
-    case PickleArgument::fixed: step.number = number(opcode.size); break;
+      file_.refuse(message("byte ", step.at, " (", int(step.byte),
+                           ") is no pickle opcode; not a PyTorch file, or damaged"));
+    case PickleArgument::none:
+      break;
+    case PickleArgument::fixed:
+      step.number = number(opcode.size);
+      break;
     case PickleArgument::counted: {
       uint64_t count = number(opcode.size);
       step.begin = position_;
       if (count > uint64_t(file_.size() - position_))
-        file_.refuse(message("its pickle claims ", count, " bytes at byte ", position_, ", more than the file has"));
+        file_.refuse(
+            message("its pickle claims ", count, " bytes at byte ", position_, ", more than the file has"));
       position_ += int64_t(count);
       break;
     }

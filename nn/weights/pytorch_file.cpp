@@ -1,5 +1,5 @@
-// PyTorch's two containers around a pickle: the zip archive (since 1.6) with one entry a storage, and before that pickles
-// one after the other with the storages behind them. Both end as the same list of tensors.
+// PyTorch's two containers around a pickle: the zip archive (since 1.6) with one entry a storage, and before
+// that pickles one after the other with the storages behind them. Both end as the same list of tensors.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -37,7 +37,8 @@ class TensorWalk {
   TensorWalk(const InputFile& file, const Pickle& pickle)
       : file_(file), pickle_(pickle), seen_(pickle.values.size(), false) {}
 
-  /// Tensors under `root`, named by their path from it. Of a key that occurs twice the last one counts, as in Python.
+  /// Tensors under `root`, named by their path from it. Of a key that occurs twice the last one counts, as in
+  /// Python.
   std::vector<Named> tensors_under(PickleRef root) {
     found_.clear();
     place_.clear();
@@ -72,8 +73,10 @@ class TensorWalk {
     if (pickle_.is(ref, Kind::tensor)) {
       uint32_t tensor = uint32_t(pickle_.at(ref).number);
       auto [place, fresh] = place_.emplace(path, found_.size());
-      if (fresh) found_.push_back({path, tensor});
-      else found_[place->second].tensor = tensor;
+      if (fresh)
+        found_.push_back({path, tensor});
+      else
+        found_[place->second].tensor = tensor;
       if (found_.size() > kMostTensors) file_.refuse(message("holds more than ", kMostTensors, " tensors"));
       return;
     }
@@ -92,8 +95,9 @@ class TensorWalk {
 };
 
 /// Keys under which training programs put their state dictionary, in order of preference.
-constexpr const char* kStateKeys[] = {"state_dict", "model_state_dict", "model_state", "model",   "net",   "network",
-                                      "state_dict_ema", "model_ema",    "teacher",     "student", "module"};
+constexpr const char* kStateKeys[] = {"state_dict", "model_state_dict", "model_state",    "model",
+                                      "net",        "network",          "state_dict_ema", "model_ema",
+                                      "teacher",    "student",          "module"};
 
 /// The innermost dictionary under those keys that holds tensors, and the path to it.
 PickleRef state_dictionary(const InputFile& file, const Pickle& pickle, std::string* path) {
@@ -102,7 +106,8 @@ PickleRef state_dictionary(const InputFile& file, const Pickle& pickle, std::str
     std::map<std::string, PickleRef> inner;
     const auto& items = pickle.items(state);
     for (size_t i = 0; pickle.is(state, Kind::dictionary) && i + 1 < items.size(); i += 2)
-      if (pickle.at(items[i]).length < 32 && pickle.is(items[i + 1], Kind::dictionary)) inner[pickle.text(items[i])] = items[i + 1];
+      if (pickle.at(items[i]).length < 32 && pickle.is(items[i + 1], Kind::dictionary))
+        inner[pickle.text(items[i])] = items[i + 1];
     auto holds_tensors = [&](const char* key) {
       return inner.contains(key) && !TensorWalk(file, pickle).tensors_under(inner[key]).empty();
     };
@@ -119,7 +124,8 @@ struct StorageBytes {
 };
 
 /// The pickle's tensors with their places in the file, which `storages` gives by key.
-WeightsIndex index_pickle(const InputFile& file, const Pickle& pickle, const std::map<std::string, StorageBytes>& storages) {
+WeightsIndex index_pickle(const InputFile& file, const Pickle& pickle,
+                          const std::map<std::string, StorageBytes>& storages) {
   auto located = [&](const std::vector<Named>& names) {
     std::vector<StoredTensor> tensors;
     for (const Named& named : names) {
@@ -132,14 +138,15 @@ WeightsIndex index_pickle(const InputFile& file, const Pickle& pickle, const std
       if (found == storages.end()) bad("its storage " + storage.key + " is not in the file");
       int64_t element = info_of(storage.type).bytes, view_begin, view_bytes;
       if (__builtin_mul_overflow(storage.count, element, &view_bytes) ||
-          __builtin_mul_overflow(storage.view_first, element, &view_begin) || view_begin > found->second.bytes ||
-          view_bytes > found->second.bytes - view_begin)
-        bad(message("its storage ", storage.key, " has ", found->second.bytes, " bytes in the file, ", storage.count,
-                    " elements of ", name_of(storage.type), " are wanted"));
+          __builtin_mul_overflow(storage.view_first, element, &view_begin) ||
+          view_begin > found->second.bytes || view_bytes > found->second.bytes - view_begin)
+        bad(message("its storage ", storage.key, " has ", found->second.bytes, " bytes in the file, ",
+                    storage.count, " elements of ", name_of(storage.type), " are wanted"));
       std::string fault = fault_of(tensor, from.offset, view_bytes);
       if (!fault.empty()) bad(fault);
       // The offset of an empty tensor was not looked at.
-      if (tensor.count() > 0) tensor.begin = found->second.begin + view_begin + from.offset * info_of(tensor.type).bytes;
+      if (tensor.count() > 0)
+        tensor.begin = found->second.begin + view_begin + from.offset * info_of(tensor.type).bytes;
       tensors.push_back(std::move(tensor));
     }
     return tensors;
@@ -148,15 +155,19 @@ WeightsIndex index_pickle(const InputFile& file, const Pickle& pickle, const std
   PickleRef state = state_dictionary(file, pickle, &index.state);
   TensorWalk walk(file, pickle);
   index.tensors = located(walk.tensors_under(state));
-  if (state != pickle.root) index.others = located(walk.tensors_under(pickle.root));  // not what was seen already
+  if (state != pickle.root)
+    index.others = located(walk.tensors_under(pickle.root));  // not what was seen already
   if (index.tensors.empty()) file.refuse("holds no tensors");
   return index;
 }
 
-/// The legacy container's list of storages: a count of elements and the bytes, for each key of `keys` in its order.
-std::map<std::string, StorageBytes> legacy_storages(const InputFile& file, const Pickle& pickle, const Pickle& keys) {
+/// The legacy container's list of storages: a count of elements and the bytes, for each key of `keys` in its
+/// order.
+std::map<std::string, StorageBytes> legacy_storages(const InputFile& file, const Pickle& pickle,
+                                                    const Pickle& keys) {
   std::map<std::string, int64_t> element_bytes;
-  for (const PickleStorage& storage : pickle.storages) element_bytes[storage.key] = info_of(storage.type).bytes;
+  for (const PickleStorage& storage : pickle.storages)
+    element_bytes[storage.key] = info_of(storage.type).bytes;
   std::map<std::string, StorageBytes> storages;
   int64_t at = keys.end;
   if (!keys.is(keys.root, Kind::list)) file.refuse("lists no storages behind its pickle; damaged");
@@ -164,13 +175,16 @@ std::map<std::string, StorageBytes> legacy_storages(const InputFile& file, const
     std::string key;
     if (!key_text(keys, item, &key)) file.refuse("names a storage by what is no text; damaged");
     auto element = element_bytes.find(key);
-    if (element == element_bytes.end()) file.refuse("holds a storage " + key.substr(0, 100) + " that no tensor refers to; damaged");
+    if (element == element_bytes.end())
+      file.refuse("holds a storage " + key.substr(0, 100) + " that no tensor refers to; damaged");
     int64_t count, bytes;
     file.read(at, &count, 8);
     at += 8;
     if (count < 0 || __builtin_mul_overflow(count, element->second, &bytes) || bytes > file.size() - at)
-      file.refuse(message("its storage ", key, " would take ", count, " elements, more than the file has: truncated or damaged"));
-    if (!storages.emplace(key, StorageBytes{at, bytes}).second) file.refuse("holds the storage " + key + " twice; damaged");
+      file.refuse(message("its storage ", key, " would take ", count,
+                          " elements, more than the file has: truncated or damaged"));
+    if (!storages.emplace(key, StorageBytes{at, bytes}).second)
+      file.refuse("holds the storage " + key + " twice; damaged");
     at += bytes;
   }
   return storages;
@@ -180,7 +194,8 @@ std::map<std::string, StorageBytes> legacy_storages(const InputFile& file, const
 void check_byte_order(const InputFile& file, const Pickle& system) {
   const auto& items = system.items(system.root);
   for (size_t i = 0; system.is(system.root, Kind::dictionary) && i + 1 < items.size(); i += 2)
-    if (system.at(items[i]).length == 13 && system.text(items[i]) == "little_endian" && system.at(items[i + 1]).number == 0)
+    if (system.at(items[i]).length == 13 && system.text(items[i]) == "little_endian" &&
+        system.at(items[i + 1]).number == 0)
       file.refuse("is in big-endian order, which is not supported; save it again on a usual machine");
 }
 
@@ -188,7 +203,9 @@ void check_byte_order(const InputFile& file, const Pickle& system) {
 
 WeightsIndex index_pytorch_zip(const InputFile& file) {
   std::map<std::string, ZipEntry> entries = read_zip_directory(file);
-  auto is_pickle = [](const auto& entry) { return entry.first == "data.pkl" || entry.first.ends_with("/data.pkl"); };
+  auto is_pickle = [](const auto& entry) {
+    return entry.first == "data.pkl" || entry.first.ends_with("/data.pkl");
+  };
   auto pickled = std::find_if(entries.begin(), entries.end(), is_pickle);
   if (pickled == entries.end()) file.refuse("is a zip file without data.pkl, so not PyTorch's");
   if (std::find_if(std::next(pickled), entries.end(), is_pickle) != entries.end())
@@ -197,17 +214,20 @@ WeightsIndex index_pytorch_zip(const InputFile& file) {
   if (auto order = entries.find(folder + "byteorder"); order != entries.end() && order->second.bytes == 3)
     file.refuse("is in big-endian order, which is not supported; save it again on a usual machine");
   Pickle pickle = read_pickle(file, pickled->second.begin);
-  if (pickle.end > pickled->second.begin + pickled->second.bytes) file.refuse("its pickle is longer than its entry in the zip file");
+  if (pickle.end > pickled->second.begin + pickled->second.bytes)
+    file.refuse("its pickle is longer than its entry in the zip file");
   std::map<std::string, StorageBytes> storages;
   for (const auto& [name, entry] : entries)
-    if (name.starts_with(folder + "data/")) storages[name.substr(folder.size() + 5)] = {entry.begin, entry.bytes};
+    if (name.starts_with(folder + "data/"))
+      storages[name.substr(folder.size() + 5)] = {entry.begin, entry.bytes};
   WeightsIndex index = index_pickle(file, pickle, storages);
   index.container = "zip";
   return index;
 }
 
 WeightsIndex index_pytorch_legacy(const InputFile& file) {
-  constexpr uint64_t kMagic = 0xa86a20f9469cfc6c;  // low bits of 0x1950a86a20f9469cfc6c, which old files begin with
+  constexpr uint64_t kMagic =
+      0xa86a20f9469cfc6c;  // low bits of 0x1950a86a20f9469cfc6c, which old files begin with
   Pickle magic = read_pickle(file, 0);
   bool legacy = magic.is(magic.root, Kind::wide_integer) && uint64_t(magic.at(magic.root).number) == kMagic;
   if (!legacy) file.refuse("is a pickle of Python, but not one that PyTorch saved: no tensors are in it");

@@ -16,7 +16,8 @@ TensorFile read_safetensors(const fs::path& path) {
   InputFile file(path);
   WeightsIndex index = index_safetensors(file);
   TensorFile result;
-  for (const StoredTensor& tensor : index.tensors) result.tensors.emplace(tensor.name, read_stored(file, tensor));
+  for (const StoredTensor& tensor : index.tensors)
+    result.tensors.emplace(tensor.name, read_stored(file, tensor));
   result.metadata = std::move(index.metadata);
   return result;
 }
@@ -36,8 +37,9 @@ void write_safetensors(const fs::path& path, const std::vector<TensorBytes>& ten
   std::vector<const TensorBytes*> order;
   for (const TensorBytes& tensor : tensors) order.push_back(&tensor);
   // Wide types first: all data is then aligned to its type.
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto* a, const auto* b) { return info_of(a->type).bytes > info_of(b->type).bytes; });
+  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    return info_of(a->type).bytes > info_of(b->type).bytes;
+  });
   SafetensorsHeader header{.metadata = metadata};
   int64_t offset = 0;
   for (const TensorBytes* tensor : order) {

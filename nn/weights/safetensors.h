@@ -1,5 +1,5 @@
-// Named tensors in a file: safetensors, read and written. Everything is checked before memory is taken; nothing in a
-// file is trusted. Writing goes beside, is synced and renamed: an earlier file is never lost.
+// Named tensors in a file: safetensors, read and written. Everything is checked before memory is taken;
+// nothing in a file is trusted. Writing goes beside, is synced and renamed: an earlier file is never lost.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -17,8 +17,8 @@ struct TensorFile {
 };
 
 /// Reads f64, f32, f16 (as f32), bf16, integers and bool (widened to i64/i32/u8 as they fit).
-/// Throws InputError naming the file: missing, truncated, bad header, overlapping or out-of-range offsets, sizes that
-/// disagree with shape and type. Any file of weights: nn/weights/weights_file.h.
+/// Throws InputError naming the file: missing, truncated, bad header, overlapping or out-of-range offsets,
+/// sizes that disagree with shape and type. Any file of weights: nn/weights/weights_file.h.
 TensorFile read_safetensors(const std::filesystem::path& path);
 
 /// Throws MachineError naming the file (disk full, no permission); the earlier file then stays as it was.

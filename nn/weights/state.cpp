@@ -76,13 +76,27 @@ std::string some_of(const char* what, const std::vector<std::string>& names) {
   return text + (names.size() > kShown ? ", ..);" : ");");
 }
 
-int64_t not_finite(const Tensor& t) {
+/// Numbers that are not finite once they are of type `as`.
+int64_t not_finite(const Tensor& t, DType as) {
   int64_t count = 0;
-  if (is_float(t.dtype()))
+  if (t.dtype() == DType::f32) {  // by the bits, which vectorises
+    const auto* bits = static_cast<const uint32_t*>(t.raw());
+    for (int64_t i = 0; i < t.count(); ++i) count += (bits[i] & 0x7f800000u) == 0x7f800000u;
+  } else if (is_float(t.dtype())) {
     visit_float(t.dtype(), [&](auto zero) {
-      for (auto v : t.span<decltype(zero)>()) count += !std::isfinite(double(v));
+      for (auto v : t.span<decltype(zero)>())
+        count += !std::isfinite(as == DType::f64 ? double(v) : double(float(v)));
     });
+  }
   return count;
+}
+
+/// A file's numbers into the module's tensor: type and order of filters as there.
+void fill_from(Tensor target, const Tensor& from) {
+  Tensor typed = from.dtype() == target.dtype() ? from : ops::cast(from, target.dtype());
+  bool filters =
+      typed.rank() == 4 && typed.size(2) * typed.size(3) > 1;  // 1x1 filters are the same in both orders
+  target.copy_from(filters ? from_oihw(typed) : typed.reshape(target.shape()));
 }
 
 }  // namespace
@@ -138,14 +152,12 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
     if (!prefix.empty()) text += " under the prefix '" + prefix + "'";
     throw InputError(text + "; check the architecture, its width and the file");
   }
-  std::vector<Tensor> own;
-  for (auto& [name, target, from] : fill) {
-    own.push_back(ops::cast(from->rank() == 4 ? from_oihw(*from) : *from, target.dtype()));
-    if (int64_t bad = not_finite(own.back()); bad > 0)
-      throw InputError(message(options.file_name, options.file_name.empty() ? "" : ": ", bad, " of the ", own.back().count(),
-                               " numbers of ", prefix, name, " are not finite; the file is damaged or its training broke"));
-  }
-  for (size_t i = 0; i < fill.size(); ++i) fill[i].target.copy_from(own[i]);
+  for (auto& [name, target, from] : fill)
+    if (int64_t bad = not_finite(*from, target.dtype()); bad > 0)
+      throw InputError(message(options.file_name, options.file_name.empty() ? "" : ": ", bad, " of the ",
+                               from->count(), " numbers of ", prefix, name,
+                               " are not finite; the file is damaged or its training broke"));
+  for (auto& [name, target, from] : fill) fill_from(target, *from);
   return report;
 }
 

@@ -1,4 +1,5 @@
-// A module's state in and out of named tensors, in torchvision's names and layouts (convolution weights OIHW).
+// A module's state in and out of named tensors, in torchvision's names and layouts (convolution weights
+// OIHW).
 #pragma once
 #include <string>
 #include <vector>
@@ -16,15 +17,16 @@ struct LoadReport {
 };
 
 struct LoadOptions {
-  std::string prefix;                      ///< only names under it, which is cut off; "encoder" and "encoder." are the same
+  std::string prefix;  ///< only names under it, which is cut off; "encoder" and "encoder." are the same
   std::vector<std::string> allow_missing;  ///< patterns with * of names that may be missing
   std::vector<std::string> allow_unexpected;
-  std::string file_name;                   ///< for messages
+  std::string file_name;  ///< for messages
 };
 
-/// Fills the module by name, strictly: throws InputError with the counts and the first few names unless every name
-/// matches or is allowed. A file that fills nothing is an error. num_batches_tracked is passed over.
-LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tensors, const LoadOptions& options = {});
+/// Fills the module by name, strictly: throws InputError with the counts and the first few names unless every
+/// name matches or is allowed. A file that fills nothing is an error. num_batches_tracked is passed over.
+LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tensors,
+                      const LoadOptions& options = {});
 
 /// The module's state under `prefix`, convolution weights as OIHW.
 void store_state(Module& module, const std::string& prefix, std::map<std::string, Tensor>& tensors);

@@ -44,12 +44,18 @@ const StoredTypeInfo* find_torch_storage(std::string_view storage) {
 
 StoredType stored_type(DType type) {
   switch (type) {
-    case DType::f64: return StoredType::f64;
-    case DType::f32: return StoredType::f32;
-    case DType::bf16: return StoredType::bf16;
-    case DType::i64: return StoredType::i64;
-    case DType::i32: return StoredType::i32;
-    case DType::u8: return StoredType::u8;
+    case DType::f64:
+      return StoredType::f64;
+    case DType::f32:
+      return StoredType::f32;
+    case DType::bf16:
+      return StoredType::bf16;
+    case DType::i64:
+      return StoredType::i64;
+    case DType::i32:
+      return StoredType::i32;
+    case DType::u8:
+      return StoredType::u8;
   }
   return StoredType::f32;
 }
@@ -64,6 +70,13 @@ int64_t StoredTensor::count() const {
 }
 
 int64_t StoredTensor::bytes() const { return count() * info_of(type).bytes; }
+
+int64_t StoredTensor::span() const {
+  if (count() == 0) return 0;
+  int64_t last = 0;
+  for (size_t i = 0; i < shape.size(); ++i) last += (shape[i] - 1) * strides[i];
+  return (last + 1) * info_of(type).bytes;
+}
 
 bool StoredTensor::is_dense() const {
   int64_t wanted = 1;
@@ -119,9 +132,7 @@ void read_numbers(const InputFile& file, const StoredTensor& tensor, void* to) {
   if (count == 0) return;
   if (tensor.is_dense()) return file.read(tensor.begin, to, count * element);
 
-  int64_t last = 0;
-  for (size_t i = 0; i < tensor.shape.size(); ++i) last += (tensor.shape[i] - 1) * tensor.strides[i];
-  std::vector<char> span(static_cast<size_t>((last + 1) * element));
+  std::vector<char> span(static_cast<size_t>(tensor.span()));
   file.read(tensor.begin, span.data(), int64_t(span.size()));
   std::vector<int64_t> index(tensor.shape.size(), 0);
   int64_t from = 0;

@@ -1,5 +1,5 @@
-// A tensor as a file holds it: its type there, its shape, and where its numbers stand. Found by the readers of
-// containers (safetensors.cpp, pytorch_file.cpp), read by nn/weights/weights_file.cpp.
+// A tensor as a file holds it: its type there, its shape, and where its numbers stand. Found by the readers
+// of containers (safetensors.cpp, pytorch_file.cpp), read by nn/weights/weights_file.cpp.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -39,9 +39,10 @@ struct StoredTensor {
   std::vector<int64_t> strides;  ///< in elements, one a dimension; may be 0 (expanded)
   int64_t begin = 0;             ///< byte in the file of element 0
 
-  int64_t count() const;                       ///< elements; of a checked tensor
-  int64_t bytes() const;                       ///< that it takes when laid out densely
-  bool is_dense() const;                       ///< row-major without gaps
+  int64_t count() const;  ///< elements; of a checked tensor
+  int64_t bytes() const;  ///< that it takes when laid out densely
+  int64_t span() const;   ///< bytes in the file from its first element to its last
+  bool is_dense() const;  ///< row-major without gaps
 };
 
 /// Strides of a dense tensor of this shape.
@@ -49,8 +50,8 @@ std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape);
 /// "[2, 3]"
 std::string shape_text(const std::vector<int64_t>& shape);
 
-/// Why the tensor, whose element 0 is element `offset` of a storage of `storage_bytes` bytes, cannot be; "" if it can:
-/// no size is negative, nothing overflows, every element lies in the storage.
+/// Why the tensor, whose element 0 is element `offset` of a storage of `storage_bytes` bytes, cannot be; ""
+/// if it can: no size is negative, nothing overflows, every element lies in the storage.
 std::string fault_of(const StoredTensor& tensor, int64_t offset, int64_t storage_bytes);
 
 /// Its numbers, densely, as the file has them; `to` takes tensor.bytes(). The tensor has been checked.

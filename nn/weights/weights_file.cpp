@@ -29,7 +29,8 @@ void widen(const std::vector<char>& bytes, Tensor& to, Convert convert) {
 Tensor read_stored(const InputFile& file, const StoredTensor& tensor) {
   const StoredTypeInfo& type = info_of(tensor.type);
   if (tensor.shape.size() > size_t(Shape::kMaxRank))
-    file.refuse("tensor " + tensor.name + ": shape " + shape_text(tensor.shape) + " has more than 5 dimensions");
+    file.refuse("tensor " + tensor.name + ": shape " + shape_text(tensor.shape) +
+                " has more than 5 dimensions");
   Shape shape;
   for (int64_t size : tensor.shape) shape.push_back(size);
   Tensor t = Tensor::empty(shape, type.dtype);
@@ -44,12 +45,23 @@ Tensor read_stored(const InputFile& file, const StoredTensor& tensor) {
   read_numbers(file, tensor, raw.data());
   auto same = [](auto value) { return value; };
   switch (tensor.type) {
-    case StoredType::f16: widen<uint16_t, float>(raw, t, half_to_float); break;
-    case StoredType::i16: widen<int16_t, int32_t>(raw, t, same); break;
-    case StoredType::i8: widen<int8_t, int32_t>(raw, t, same); break;
-    case StoredType::u16: widen<uint16_t, int32_t>(raw, t, same); break;
-    case StoredType::u32: widen<uint32_t, int64_t>(raw, t, same); break;
-    default: break;
+    case StoredType::f16:
+      widen<uint16_t, float>(raw, t, half_to_float);
+      break;
+    case StoredType::i16:
+      widen<int16_t, int32_t>(raw, t, same);
+      break;
+    case StoredType::i8:
+      widen<int8_t, int32_t>(raw, t, same);
+      break;
+    case StoredType::u16:
+      widen<uint16_t, int32_t>(raw, t, same);
+      break;
+    case StoredType::u32:
+      widen<uint32_t, int64_t>(raw, t, same);
+      break;
+    default:
+      break;
   }
   return t;
 }

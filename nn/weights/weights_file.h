@@ -16,7 +16,8 @@ class WeightsFile {
 
   const std::string& name() const { return file_.name(); }
   const WeightsIndex& index() const { return index_; }
-  /// Its numbers as one of plumage's types (StoredTypeInfo::dtype). Throws InputError for more than five dimensions.
+  /// Its numbers as one of plumage's types (StoredTypeInfo::dtype). Throws InputError for more than five
+  /// dimensions.
   Tensor read(const StoredTensor& tensor) const;
   /// Its bytes as they are: u8 [tensor.bytes()].
   Tensor read_bytes(const StoredTensor& tensor) const;

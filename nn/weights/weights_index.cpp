@@ -9,8 +9,8 @@ namespace plumage {
 
 namespace {
 
-/// The container that the first bytes are of. A header's length may look like a zip's or a pickle's first bytes, so
-/// safetensors, which has a brace at byte 8 where those cannot, comes first.
+/// The container that the first bytes are of. A header's length may look like a zip's or a pickle's first
+/// bytes, so safetensors, which has a brace at byte 8 where those cannot, comes first.
 std::string recognise(const InputFile& file) {
   char head[512] = {};
   int64_t bytes = std::min<int64_t>(file.size(), int64_t(sizeof head));
@@ -21,10 +21,13 @@ std::string recognise(const InputFile& file) {
   if (start.starts_with("PK\3\4") || start.starts_with("PK\5\6")) return "zip";
   if (start.starts_with("\x80")) return "legacy";
   if (bytes > 262 && start.substr(257, 5) == "ustar")
-    file.refuse("is a tar archive (PyTorch before 0.2 or a packed folder); unpack it, or save it again with a newer PyTorch");
+    file.refuse(
+        "is a tar archive (PyTorch before 0.2 or a packed folder); unpack it, or save it again with a newer "
+        "PyTorch");
   if (start.starts_with("\x1f\x8b")) file.refuse("is compressed by gzip; run gunzip first");
   if (start.starts_with("\x89HDF")) file.refuse("is an HDF5 file (Keras), not PyTorch's or safetensors");
-  if (start.starts_with("version https://git-lfs")) file.refuse("is a git-lfs pointer, not the weights; run git lfs pull");
+  if (start.starts_with("version https://git-lfs"))
+    file.refuse("is a git-lfs pointer, not the weights; run git lfs pull");
   if (start.starts_with("<")) file.refuse("is a web page, not weights; download it again");
   return "unknown";
 }
@@ -36,14 +39,16 @@ WeightsIndex index_weights(const InputFile& file) {
   WeightsIndex index = container == "zip"      ? index_pytorch_zip(file)
                        : container == "legacy" ? index_pytorch_legacy(file)
                                                : index_safetensors(file);
-  // Expanded tensors say in a few bytes what would fill any memory.
+  // An expanded tensor says in a few bytes what would fill any memory, and many with wide strides what would
+  // read for hours.
   int64_t room = 16 * file.size() + (int64_t(64) << 20);
   for (const auto* tensors : {&index.tensors, &index.others})
     for (const StoredTensor& tensor : *tensors) {
-      if (tensor.bytes() > room)
-        file.refuse(message("its tensors (", tensor.name, " ", shape_text(tensor.shape), ") would take many times the ",
-                            file.size(), " bytes of the file"));
-      room -= tensor.bytes();
+      int64_t cost = std::max(tensor.bytes(), tensor.span());
+      if (cost > room)
+        file.refuse(message("its tensors (", tensor.name, " ", shape_text(tensor.shape),
+                            ") would take many times the ", file.size(), " bytes of the file"));
+      room -= cost;
     }
   return index;
 }

@@ -1,5 +1,5 @@
-// Read from the end: the end record names the directory, each of whose entries names its local header, behind which its
-// bytes stand (PKWARE's APPNOTE 4.3 and 4.5.3; zip64 where a number does not fit 32 bits).
+// Read from the end: the end record names the directory, each of whose entries names its local header, behind
+// which its bytes stand (PKWARE's APPNOTE 4.3 and 4.5.3; zip64 where a number does not fit 32 bits).
 #include "nn/weights/zip_directory.h"
 
 #include <algorithm>
@@ -39,7 +39,8 @@ struct Directory {
 };
 
 Directory find_directory(const InputFile& file) {
-  int64_t tail_bytes = std::min(file.size(), kEndBytes + kLongestComment), tail_begin = file.size() - tail_bytes;
+  int64_t tail_bytes = std::min(file.size(), kEndBytes + kLongestComment),
+          tail_begin = file.size() - tail_bytes;
   std::vector<char> tail = bytes_at(file, tail_begin, tail_bytes);
   int64_t at = tail_bytes - kEndBytes;
   while (at >= 0 && std::memcmp(tail.data() + at, "PK\5\6", 4) != 0) --at;
@@ -64,7 +65,8 @@ Sizes sizes_of(const InputFile& file, const std::vector<char>& directory, int64_
   Sizes sizes{u32_at(directory, at + 20), u32_at(directory, at + 24), u32_at(directory, at + 42)};
   int64_t extra = at + kCentralBytes + name_bytes, extra_end = extra + u16_at(directory, at + 30);
   while (extra + 4 <= extra_end) {
-    int64_t id = u16_at(directory, extra), field = extra + 4, field_end = field + u16_at(directory, extra + 2);
+    int64_t id = u16_at(directory, extra), field = extra + 4,
+            field_end = field + u16_at(directory, extra + 2);
     if (field_end > extra_end) file.refuse("an extra field of its zip directory is damaged");
     if (id == 1)
       for (int64_t* size : {&sizes.plain, &sizes.stored, &sizes.local})
@@ -80,7 +82,8 @@ Sizes sizes_of(const InputFile& file, const std::vector<char>& directory, int64_
 /// Where the entry's bytes begin: behind its local header, whose extras may differ from the directory's.
 int64_t data_begin(const InputFile& file, const std::string& name, int64_t local) {
   std::vector<char> header = bytes_at(file, local, kLocalBytes);
-  if (std::memcmp(header.data(), "PK\3\4", 4) != 0) file.refuse("the local zip header of " + name + " is damaged");
+  if (std::memcmp(header.data(), "PK\3\4", 4) != 0)
+    file.refuse("the local zip header of " + name + " is damaged");
   int64_t name_bytes = u16_at(header, 26), extra_bytes = u16_at(header, 28);
   std::vector<char> local_name = bytes_at(file, local + kLocalBytes, name_bytes);
   if (name != std::string(local_name.begin(), local_name.end()))
@@ -88,7 +91,8 @@ int64_t data_begin(const InputFile& file, const std::string& name, int64_t local
   return local + kLocalBytes + name_bytes + extra_bytes;
 }
 
-ZipEntry read_entry(const InputFile& file, const std::vector<char>& directory, int64_t at, const std::string& name) {
+ZipEntry read_entry(const InputFile& file, const std::vector<char>& directory, int64_t at,
+                    const std::string& name) {
   int64_t flags = u16_at(directory, at + 8), method = u16_at(directory, at + 10);
   Sizes sizes = sizes_of(file, directory, at, int64_t(name.size()));
   if (flags & 1) file.refuse(name + " is encrypted");
@@ -98,7 +102,8 @@ ZipEntry read_entry(const InputFile& file, const std::vector<char>& directory, i
   if (sizes.stored != sizes.plain) file.refuse("the two sizes of " + name + " in its zip directory differ");
   ZipEntry entry{data_begin(file, name, sizes.local), sizes.plain};
   if (entry.bytes < 0 || entry.begin > file.size() || entry.bytes > file.size() - entry.begin)
-    file.refuse(message(name, " would take ", sizes.plain, " bytes, more than the file has: truncated or damaged"));
+    file.refuse(
+        message(name, " would take ", sizes.plain, " bytes, more than the file has: truncated or damaged"));
   return entry;
 }
 
@@ -106,7 +111,8 @@ void refuse_overlap(const InputFile& file, const std::map<std::string, ZipEntry>
   std::vector<std::pair<ZipEntry, const std::string*>> order;
   for (const auto& [name, entry] : entries)
     if (entry.bytes > 0) order.emplace_back(entry, &name);
-  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });
+  std::sort(order.begin(), order.end(),
+            [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });
   for (size_t i = 1; i < order.size(); ++i)
     if (order[i].first.begin < order[i - 1].first.begin + order[i - 1].first.bytes)
       file.refuse(*order[i].second + " shares bytes with " + *order[i - 1].second);
@@ -116,7 +122,8 @@ void refuse_overlap(const InputFile& file, const std::map<std::string, ZipEntry>
 
 std::map<std::string, ZipEntry> read_zip_directory(const InputFile& file) {
   Directory place = find_directory(file);
-  if (place.bytes > kMostDirectoryBytes) file.refuse(message("a zip directory of ", place.bytes, " bytes is too large"));
+  if (place.bytes > kMostDirectoryBytes)
+    file.refuse(message("a zip directory of ", place.bytes, " bytes is too large"));
   std::vector<char> directory = bytes_at(file, place.begin, place.bytes);
   std::map<std::string, ZipEntry> entries;
   int64_t at = 0;
@@ -125,7 +132,8 @@ std::map<std::string, ZipEntry> read_zip_directory(const InputFile& file) {
       file.refuse(message("its zip directory breaks off at entry ", i, " of ", place.entries));
     int64_t name_bytes = u16_at(directory, at + 28);
     int64_t next = at + kCentralBytes + name_bytes + u16_at(directory, at + 30) + u16_at(directory, at + 32);
-    if (next > place.bytes) file.refuse(message("its zip directory breaks off at entry ", i, " of ", place.entries));
+    if (next > place.bytes)
+      file.refuse(message("its zip directory breaks off at entry ", i, " of ", place.entries));
     std::string name(directory.data() + at + kCentralBytes, size_t(name_bytes));
     if (!entries.emplace(name, read_entry(file, directory, at, name)).second)
       file.refuse("its zip directory names " + name + " twice");

@@ -36,9 +36,12 @@ TEST_CASE("inspect prints the container and every tensor, for people and as JSON
   Json out = Json::parse(o.out);
   CHECK(out["container"] == "zip");
   CHECK(out["state"] == "state_dict");
-  CHECK(out["tensors"] == Json::parse(R"([{"name":"conv1.weight","shape":[2,3,1,1],"dtype":"f32","nan":0,"inf":0}])"));
+  CHECK(out["tensors"] ==
+        Json::parse(R"([{"name":"conv1.weight","shape":[2,3,1,1],"dtype":"f32","nan":0,"inf":0}])"));
   CHECK(out["others"][1]["name"] == "optimizer.state.0.exp_avg");
-  CHECK(Json::parse(plumage::plumage(s, "inspect --json '" + kSamples + "tensors.legacy'").out)["container"] == "legacy");
+  CHECK(
+      Json::parse(plumage::plumage(s, "inspect --json '" + kSamples + "tensors.legacy'").out)["container"] ==
+      "legacy");
   auto tensors = tiny_state("module.backbone.");
   tensors["module.backbone.bn1.bias"].data<float>()[1] = NAN;
   write_safetensors(s / "w.pth", TensorFile{tensors, {{"made", "here"}}});
@@ -77,14 +80,18 @@ TEST_CASE("convert keeps names, types and numbers; what stands beside the state 
 TEST_CASE("hostile and foreign files are refused in one line by every command that reads weights") {
   Scratch s("hostile");
   using namespace test;
-  std::string evil = pickled::global("posix", "system") + pickled::text("touch '" + s / "pwned" + "'") + "\x85R";
+  std::string evil =
+      pickled::global("posix", "system") + pickled::text("touch '" + s / "pwned" + "'") + "\x85R";
   write_text(s / "evil.pth", archive(evil));
   write_text(s / "page.pth", "<html>not found</html>");
   std::string birds = tiny_birds(s);
-  for (std::string command : {"inspect '" + s / "evil.pth" + "'", "convert '" + s / "evil.pth" + "' '" + s / "o.safetensors" + "'",
-                              "export '" + s / "evil.pth" + "' '" + s / "o.onnx" + "'", "knn --size 16 --weights '" + s / "evil.pth" + "' " + birds,
-                              "features --size 16 --out '" + s / "o.safetensors" + "' --weights '" + s / "evil.pth" + "' " + birds,
-                              std::string("pretrain --config configs/moco.toml") + kTiny + "--out '" + s / "run" + "' --weights '" + s / "evil.pth" + "' " + birds}) {
+  for (std::string command :
+       {"inspect '" + s / "evil.pth" + "'", "convert '" + s / "evil.pth" + "' '" + s / "o.safetensors" + "'",
+        "export '" + s / "evil.pth" + "' '" + s / "o.onnx" + "'",
+        "knn --size 16 --weights '" + s / "evil.pth" + "' " + birds,
+        "features --size 16 --out '" + s / "o.safetensors" + "' --weights '" + s / "evil.pth" + "' " + birds,
+        std::string("pretrain --config configs/moco.toml") + kTiny + "--out '" + s / "run" + "' --weights '" +
+            s / "evil.pth" + "' " + birds}) {
     CAPTURE(command);
     Outcome o = plumage::plumage(s, command);
     CHECK(o.code == 2);
@@ -95,10 +102,13 @@ TEST_CASE("hostile and foreign files are refused in one line by every command th
   CHECK_FALSE(std::filesystem::exists(s / "o.safetensors"));
   CHECK(holds(complaint(plumage::plumage(s, "inspect '" + s / "page.pth" + "'")), "web page"));
   CHECK(holds(complaint(plumage::plumage(s, "inspect /no/such.pth")), "/no/such.pth"));
-  CHECK(holds(complaint(plumage::plumage(s, "knn --size 16 --weights '" + kSamples + "tensors.legacy' " + birds)), "holds no ResNet"));
+  CHECK(holds(
+      complaint(plumage::plumage(s, "knn --size 16 --weights '" + kSamples + "tensors.legacy' " + birds)),
+      "holds no ResNet"));
 }
 
-TEST_CASE("--weights of others' files: evaluation reads the architecture off, training is told where it differs") {
+TEST_CASE(
+    "--weights of others' files: evaluation reads the architecture off, training is told where it differs") {
   Scratch s("others");
   std::string birds = tiny_birds(s), file = s / "w.safetensors";
   auto tensors = tiny_state("module.encoder_q.");
@@ -109,7 +119,8 @@ TEST_CASE("--weights of others' files: evaluation reads the architecture off, tr
   CHECK_MESSAGE(knn.code == 0, knn.err);
   CHECK(Json::parse(knn.out)["images"] == 16);
   CHECK(holds(knn.err, "100 names matched"));
-  std::string train = std::string("pretrain --config configs/moco.toml") + kTiny + birds + "--steps 1 --weights '" + file + "' --out '" + s / "run";
+  std::string train = std::string("pretrain --config configs/moco.toml") + kTiny + birds +
+                      "--steps 1 --weights '" + file + "' --out '" + s / "run";
   Outcome run = plumage::plumage(s, train + "1'");
   CHECK_MESSAGE(run.code == 0, run.err);
   Outcome other = plumage::plumage(s, train + "2' --arch resnet34");
@@ -117,15 +128,18 @@ TEST_CASE("--weights of others' files: evaluation reads the architecture off, tr
   CHECK(holds(complaint(other), "for --arch resnet18 --width 4"));
   tensors.erase("module.encoder_q.layer3.0.conv2.weight");
   write_safetensors(file, TensorFile{tensors, {}});
-  CHECK(holds(complaint(plumage::plumage(s, "knn --size 16 --weights '" + file + "' " + birds)), "1 missing (layer3.0.conv2.weight); 99 of 100"));
-  CHECK(plumage::plumage(s, "knn --size 16 --allow-missing 'layer3.0.*' --weights '" + file + "' " + birds).code == 0);
+  CHECK(holds(complaint(plumage::plumage(s, "knn --size 16 --weights '" + file + "' " + birds)),
+              "1 missing (layer3.0.conv2.weight); 99 of 100"));
+  CHECK(plumage::plumage(s, "knn --size 16 --allow-missing 'layer3.0.*' --weights '" + file + "' " + birds)
+            .code == 0);
   CHECK(plumage::plumage(s, "knn --size 16 --arch resnet50 --weights '" + file + "' " + birds).code == 2);
 }
 
 TEST_CASE("features are written with labels and paths in one order") {
   Scratch s("features");
   std::string birds = tiny_birds(s);
-  Outcome o = plumage::plumage(s, "features --weights untrained:resnet18:4 --split test --size 16 --out '" + s / "f.safetensors" + "' " + birds);
+  Outcome o = plumage::plumage(s, "features --weights untrained:resnet18:4 --split test --size 16 --out '" +
+                                      s / "f.safetensors" + "' " + birds);
   CHECK_MESSAGE(o.code == 0, o.err);
   auto tensors = read_safetensors(s / "f.safetensors").tensors;
   CHECK(tensors.at("features").shape() == Shape{16, 32});
@@ -143,7 +157,9 @@ TEST_CASE("features are written with labels and paths in one order") {
     CHECK(label_of_folder.emplace(folder, label).first->second == label);
   }
   CHECK(label_of_folder.size() == 4);
-  CHECK(plumage::plumage(s, "features --weights untrained:resnet18:4 --size 16 --out '" + s / "f.npz" + "' " + birds).code == 2);
+  CHECK(plumage::plumage(
+            s, "features --weights untrained:resnet18:4 --size 16 --out '" + s / "f.npz" + "' " + birds)
+            .code == 2);
 }
 
 TEST_CASE("an exported encoder works in torchvision, timm and onnxruntime [slow]") {
@@ -161,15 +177,19 @@ TEST_CASE("an exported encoder works in torchvision, timm and onnxruntime [slow]
   write_safetensors(s / "w.safetensors", file);
   NoGrad none;
   Tensor x = ops::normal({2, 64, 96, 3}, {3, Purpose::test});
-  write_safetensors(s / "expected.safetensors", TensorFile{{{"x", to_oihw(x)}, {"features", net.features(Var(x), Pass::eval()).value()}}, {}});
+  write_safetensors(
+      s / "expected.safetensors",
+      TensorFile{{{"x", to_oihw(x)}, {"features", net.features(Var(x), Pass::eval()).value()}}, {}});
   for (const char* out : {"e.safetensors", "e.onnx"}) {
     Outcome o = plumage::plumage(s, "export '" + s / "w.safetensors" + "' '" + s / out + "'");
     CHECK_MESSAGE(o.code == 0, o.err);
   }
   for (std::string who : {"torchvision", "timm", "onnx", "onnxruntime"}) {
-    Outcome o = shell(s, std::string(python) + " tests/check_export.py '" + s / "e.safetensors" + "' '" + s / "e.onnx" + "' '" +
-                             s / "expected.safetensors" + "' " + who);
-    if (o.code == 77) MESSAGE("skipped: ", o.out);
-    else CHECK_MESSAGE(o.code == 0, o.out, o.err);
+    Outcome o = shell(s, std::string(python) + " tests/check_export.py '" + s / "e.safetensors" + "' '" +
+                             s / "e.onnx" + "' '" + s / "expected.safetensors" + "' " + who);
+    if (o.code == 77)
+      MESSAGE("skipped: ", o.out);
+    else
+      CHECK_MESSAGE(o.code == 0, o.out, o.err);
   }
 }

@@ -1,4 +1,5 @@
-// From the picture file to the feature: decoding, antialiased resize and crop against what PIL made of the same files.
+// From the picture file to the feature: decoding, antialiased resize and crop against what PIL made of the
+// same files.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -40,7 +41,8 @@ Tensor one_level_off(const Tensor& pictures) {
 
 }  // namespace
 
-TEST_CASE("features of picture files differ from PIL's and PyTorch's by no more than one grey level explains") {
+TEST_CASE(
+    "features of picture files differ from PIL's and PyTorch's by no more than one grey level explains") {
   std::filesystem::path expected = bundle("peers/expected");
   if (!std::filesystem::exists(expected / "resnet50_recipe_features.json")) {
     MESSAGE("skipped: no peers/expected/resnet50_recipe_features in the test data (PLUMAGE_TEST_DATA)");
@@ -51,8 +53,9 @@ TEST_CASE("features of picture files differ from PIL's and PyTorch's by no more 
 #else
   auto tensors = read_safetensors(expected / "resnet50_recipe_features.safetensors").tensors;
   std::ifstream file(expected / "resnet50_recipe_features.json");
-  auto names = nlohmann::json::parse(file)["images"].get<std::vector<std::string>>();
-  const Tensor &crops = tensors.at("images_u8_nhwc"), &wanted = tensors.at("features_f64_as_f32");  // [10, 224, 224, 3], [10, 2048]
+  auto names = nlohmann::json::parse(file)["images"].get<std::vector<std::string> >();
+  const Tensor &crops = tensors.at("images_u8_nhwc"),
+               &wanted = tensors.at("features_f64_as_f32");  // [10, 224, 224, 3], [10, 2048]
   Init init;
   ResNet net({.arch = "resnet50"}, init);
   fill_by_recipe(net);
@@ -73,7 +76,9 @@ TEST_CASE("features of picture files differ from PIL's and PyTorch's by no more 
   CHECK(most <= 1);
   Features features = extract_features(net, pictures, {}, {.size = 224, .short_side = 256, .batch = 10});
   NoGrad none;
-  double explained = relative(net.features(Var(normalised(one_level_off(crops.slice(0, 4)))), Pass::eval()).value(), wanted.slice(0, 4));
+  double explained =
+      relative(net.features(Var(normalised(one_level_off(crops.slice(0, 4)))), Pass::eval()).value(),
+               wanted.slice(0, 4));
   double found = relative(features.v, wanted);
   MESSAGE("pixels one grey level off: " << off << " of " << crops.count() << "; features differ by " << found
                                         << ", one grey level everywhere makes " << explained);

@@ -1,4 +1,5 @@
-// What every fuzz target of the readers of weights does: whatever the bytes are, they are read or refused by an InputError.
+// What every fuzz target of the readers of weights does: whatever the bytes are, they are read or refused by
+// an InputError.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -3,5 +3,6 @@
 #include "tests/fuzz/hostile_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  return plumage::test::read_hostile(data, size, [](const plumage::InputFile& file) { return plumage::index_pytorch_legacy(file); });
+  return plumage::test::read_hostile(
+      data, size, [](const plumage::InputFile& file) { return plumage::index_pytorch_legacy(file); });
 }

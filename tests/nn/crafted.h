@@ -14,7 +14,9 @@ inline std::string little(uint64_t value, int bytes) {
 
 namespace pickled {
 inline std::string text(const std::string& s) { return "X" + little(s.size(), 4) + s; }
-inline std::string global(const std::string& module, const std::string& name) { return "c" + module + "\n" + name + "\n"; }
+inline std::string global(const std::string& module, const std::string& name) {
+  return "c" + module + "\n" + name + "\n";
+}
 inline std::string number(int32_t n) { return "J" + little(uint32_t(n), 4); }
 inline std::string tuple(const std::vector<int32_t>& numbers) {
   std::string all = "(";
@@ -26,8 +28,8 @@ inline std::string storage(const std::string& key, int32_t count, const std::str
 }
 inline std::string tensor(const std::string& storage, int32_t offset, const std::vector<int32_t>& shape,
                           const std::vector<int32_t>& strides) {
-  return global("torch._utils", "_rebuild_tensor_v2") + "(" + storage + number(offset) + tuple(shape) + tuple(strides) +
-         "\x89" + global("collections", "OrderedDict") + ")RtR";
+  return global("torch._utils", "_rebuild_tensor_v2") + "(" + storage + number(offset) + tuple(shape) +
+         tuple(strides) + "\x89" + global("collections", "OrderedDict") + ")RtR";
 }
 /// {key: value, ..}: `items` alternates.
 inline std::string dictionary(const std::vector<std::string>& items) {
@@ -48,13 +50,15 @@ struct ZipPart {
 inline std::string zip(const std::vector<ZipPart>& parts) {
   std::string file, directory;
   for (const ZipPart& part : parts) {
-    std::string sizes = little(0, 4) + little(part.bytes.size(), 4) + little(part.bytes.size(), 4) + little(part.name.size(), 2);
-    directory += "PK\1\2" + little(0, 6) + little(uint64_t(part.method), 2) + little(0, 4) + sizes + little(0, 12) +
-                 little(file.size(), 4) + part.name;
-    file += "PK\3\4" + little(0, 4) + little(uint64_t(part.method), 2) + little(0, 4) + sizes + little(0, 2) + part.name + part.bytes;
+    std::string sizes = little(0, 4) + little(part.bytes.size(), 4) + little(part.bytes.size(), 4) +
+                        little(part.name.size(), 2);
+    directory += "PK\1\2" + little(0, 6) + little(uint64_t(part.method), 2) + little(0, 4) + sizes +
+                 little(0, 12) + little(file.size(), 4) + part.name;
+    file += "PK\3\4" + little(0, 4) + little(uint64_t(part.method), 2) + little(0, 4) + sizes + little(0, 2) +
+            part.name + part.bytes;
   }
-  std::string end = "PK\5\6" + little(0, 4) + little(parts.size(), 2) + little(parts.size(), 2) + little(directory.size(), 4) +
-                    little(file.size(), 4) + little(0, 2);
+  std::string end = "PK\5\6" + little(0, 4) + little(parts.size(), 2) + little(parts.size(), 2) +
+                    little(directory.size(), 4) + little(file.size(), 4) + little(0, 2);
   return file + directory + end;
 }
 
@@ -66,11 +70,13 @@ inline std::string archive(const std::string& pickle_body, const std::vector<std
 }
 
 /// The container before 1.6.
-inline std::string legacy(const std::string& pickle_body, const std::string& keys_body, const std::string& data,
-                          bool little_endian = true) {
-  std::string magic = "\x8a\x0a" + little(0xa86a20f9469cfc6c, 8) + little(0x1950, 2), version = "M" + little(1001, 2);
+inline std::string legacy(const std::string& pickle_body, const std::string& keys_body,
+                          const std::string& data, bool little_endian = true) {
+  std::string magic = "\x8a\x0a" + little(0xa86a20f9469cfc6c, 8) + little(0x1950, 2),
+              version = "M" + little(1001, 2);
   return pickled::whole(magic) + pickled::whole(version) +
-         pickled::whole(pickled::dictionary({pickled::text("little_endian"), little_endian ? "\x88" : "\x89"})) +
+         pickled::whole(
+             pickled::dictionary({pickled::text("little_endian"), little_endian ? "\x88" : "\x89"})) +
          pickled::whole(pickle_body) + pickled::whole(keys_body) + data;
 }
 

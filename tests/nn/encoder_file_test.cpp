@@ -34,8 +34,11 @@ struct Loaded {
   WeightsFile file;
   EncoderInFile found;
   explicit Loaded(const Tensors& tensors, const std::string& prefix = "")
-      : file((write_safetensors(folder / "w", TensorFile{tensors, {}}), folder / "w")), found(find_encoder(file.index(), "w", prefix)) {}
-  LoadReport into(Module& net, const LoadOptions& options = {}) const { return load_encoder_state(net, file, found, options); }
+      : file((write_safetensors(folder / "w", TensorFile{tensors, {}}), folder / "w")),
+        found(find_encoder(file.index(), "w", prefix)) {}
+  LoadReport into(Module& net, const LoadOptions& options = {}) const {
+    return load_encoder_state(net, file, found, options);
+  }
 };
 
 void check_equal(ResNet& a, ResNet& b) {
@@ -56,7 +59,10 @@ TEST_CASE("one encoder under any prefix, beside what the training programs keep"
   ResNet source = tiny(1), other = tiny(2);
   Tensors state = state_of(source), copy = state_of(other);
   Tensor odd = Tensor::zeros({3});
-  struct Case { std::string prefix; Tensors beside; };
+  struct Case {
+    std::string prefix;
+    Tensors beside;
+  };
   Tensors key, momentum, target, teacher, student;
   add(key, "module.encoder_k.", copy);
   add(momentum, "momentum_backbone.", copy);
@@ -64,14 +70,16 @@ TEST_CASE("one encoder under any prefix, beside what the training programs keep"
   add(student, "student_backbone.", copy);
   for (auto& [prefix, beside] : std::vector<Case>{
            {"", {{"fc.weight", odd}, {"fc.bias", odd}, {"fc.0.weight", odd}}},
-           {"module.", {{"module.projection_head.0.weight", odd}, {"module.prototypes.weight", odd}}},  // SwAV
-           {"module.encoder_q.", key},                                                               // MoCo
-           {"module.base_encoder.", {{"module.predictor.0.weight", odd}}},                          // MoCo v3
-           {"module.encoder.", {{"module.predictor.0.weight", odd}, {"module.encoder.fc.0.weight", odd}}},  // SimSiam
-           {"backbone.", momentum},                                                                  // solo-learn
+           {"module.",
+            {{"module.projection_head.0.weight", odd}, {"module.prototypes.weight", odd}}},  // SwAV
+           {"module.encoder_q.", key},                                                       // MoCo
+           {"module.base_encoder.", {{"module.predictor.0.weight", odd}}},                   // MoCo v3
+           {"module.encoder.",
+            {{"module.predictor.0.weight", odd}, {"module.encoder.fc.0.weight", odd}}},  // SimSiam
+           {"backbone.", momentum},                                                      // solo-learn
            {"encoder.", {{"queue", odd}, {"projector.0.weight", odd}}},
-           {"online_net.0.", target},                                                                // MMSelfSup
-           {"teacher_backbone.", student},                                                           // DINO
+           {"online_net.0.", target},       // MMSelfSup
+           {"teacher_backbone.", student},  // DINO
            {"model.", {{"optimizer.state.0.exp_avg", odd}}},
            {"module.backbone.", {{"module.head.mlp.0.weight", odd}}},
            {"net._orig_mod.trunk._feature_blocks.", {{"net.queue", odd}}}}) {
@@ -96,8 +104,13 @@ TEST_CASE("lightly's nn.Sequential, of torchvision's ResNet and of its own") {
   for (int first : {4, 2}) {
     Tensors tensors;
     for (auto& [name, t] : state_of(source)) {
-      std::string number = name.starts_with("conv1.") ? "0" : name.starts_with("bn1.") ? "1" : std::to_string(name[5] - '1' + first);
-      tensors["backbone." + number + name.substr(name.find('.'))] = t;
+      std::string number = name.starts_with("conv1.") ? "0"
+                           : name.starts_with("bn1.") ? "1"
+                                                      : std::to_string(name[5] - '1' + first);
+      std::string rest = name.substr(name.find('.'));
+      if (size_t at = rest.find("downsample"); first == 2 && at != std::string::npos)
+        rest.replace(at, 10, "shortcut");
+      tensors["backbone." + number + rest] = t;
     }
     tensors["projection_head.layers.0.weight"] = Tensor::zeros({2});
     ResNet target = tiny(9);
@@ -122,11 +135,13 @@ TEST_CASE("of several encoders the one that is meant, or the one that is asked f
   Tensors tensors;
   add(tensors, "left.", state_of(a));
   add(tensors, "right.", state_of(b));
-  CHECK(contains(thrown<InputError>([&] { Loaded loaded(tensors); }), "several encoders, such as 'left.' and 'right.'"));
+  CHECK(contains(thrown<InputError>([&] { Loaded loaded(tensors); }),
+                 "several encoders, such as 'left.' and 'right.'"));
   ResNet target = tiny(9);
   Loaded(tensors, "right").into(target);
   check_equal(target, b);
-  CHECK(contains(thrown<InputError>([&] { Loaded loaded(tensors, "middle"); }), "no ResNet under the prefix 'middle.'"));
+  CHECK(contains(thrown<InputError>([&] { Loaded loaded(tensors, "middle"); }),
+                 "no ResNet under the prefix 'middle.'"));
   Tensors plain = state_of(a);
   add(plain, "ema.", state_of(b));
   Loaded(plain).into(target);
@@ -144,8 +159,11 @@ TEST_CASE("strict: counts and first names; patterns allow; a file that fills not
   CHECK(refusal(more, {.allow_unexpected = {"neck.*"}}).empty());
   wrong["bn1.bias"] = Tensor::zeros({2}, DType::i64);
   wrong["layer4.1.bn1.bias"] = Tensor::zeros({17});
-  CHECK(contains(refusal(wrong), "2 mismatched (bn1.bias: file [2] i64, module [2] f32, layer4.1.bn1.bias: file [17] f32"));
-  CHECK(contains(refusal({{"layer1.0.conv1.weight", Tensor::zeros({1})}}, {.allow_missing = {"*"}, .allow_unexpected = {"*"}}), "0 of 100 names match"));
+  CHECK(contains(refusal(wrong),
+                 "2 mismatched (bn1.bias: file [2] i64, module [2] f32, layer4.1.bn1.bias: file [17] f32"));
+  CHECK(contains(refusal({{"layer1.0.conv1.weight", Tensor::zeros({1})}},
+                         {.allow_missing = {"*"}, .allow_unexpected = {"*"}}),
+                 "0 of 100 names match"));
   CHECK(contains(refusal({{"weight", Tensor::zeros({1})}}), "holds no ResNet"));
   broken["layer3.0.bn2.weight"] = Tensor::full({8}, NAN);
   CHECK(contains(refusal(broken), "8 of the 8 numbers of layer3.0.bn2.weight are not finite"));
@@ -169,7 +187,8 @@ TEST_CASE("the bundle's checkpoints load as they are, in both containers, and gi
     return;
   }
   Values forward{read_safetensors(folder / "tiny-resnet18-forward.safetensors").tensors};
-  for (const char* name : {"tiny-resnet18-zip.pth", "tiny-resnet18-legacy.pth", "moco-checkpoint.pth.tar", "moco-checkpoint-legacy.pth.tar"}) {
+  for (const char* name : {"tiny-resnet18-zip.pth", "tiny-resnet18-legacy.pth", "moco-checkpoint.pth.tar",
+                           "moco-checkpoint-legacy.pth.tar"}) {
     CAPTURE(name);
     WeightsFile file(folder / name);
     EncoderInFile found = find_encoder(file.index(), name);
@@ -178,6 +197,7 @@ TEST_CASE("the bundle's checkpoints load as they are, in both containers, and gi
     LoadReport report = load_encoder_state(net, file, found);
     CHECK(report.matched == 100);
     CHECK(found.prefix == (contains(name, "moco") ? "module.encoder_q." : ""));
-    if (contains(name, "tiny")) CHECK_CLOSE(net.features(Var(forward("x")), Pass::eval()).value(), forward("features"), 1e-5);
+    if (contains(name, "tiny"))
+      CHECK_CLOSE(net.features(Var(forward("x")), Pass::eval()).value(), forward("features"), 1e-5);
   }
 }

@@ -36,8 +36,10 @@ inline Tensor recipe_tensor(const std::string& name, const Shape& shape) {
 inline void fill_by_recipe(ResNet& net) {
   for (auto& [name, value] : net.state()) {
     Shape s = value.shape();
-    if (s.rank() == 4) value.value().copy_from(from_oihw(recipe_tensor(name, {s[0], s[3], s[1], s[2]})));
-    else value.value().copy_from(recipe_tensor(name, s));
+    if (s.rank() == 4)
+      value.value().copy_from(from_oihw(recipe_tensor(name, {s[0], s[3], s[1], s[2]})));
+    else
+      value.value().copy_from(recipe_tensor(name, s));
   }
 }
 

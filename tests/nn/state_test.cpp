@@ -140,10 +140,13 @@ TEST_CASE("ResNet-50 with weights by recipe gives PyTorch's features of real pic
     Init init;
     ResNet net({.arch = "resnet50", .classes = 1000}, init);
     fill_by_recipe(net);
-    Tensor stem = recipe_tensor("conv1.weight", {64, 3, 7, 7}), last = recipe_tensor("layer4.2.conv3.weight", {2048, 512, 1, 1});
+    Tensor stem = recipe_tensor("conv1.weight", {64, 3, 7, 7}),
+           last = recipe_tensor("layer4.2.conv3.weight", {2048, 512, 1, 1});
     CHECK_CLOSE(stem.reshape({-1}).slice(0, 8), values("probe.conv1.weight.first8"), 0);
-    CHECK_CLOSE(recipe_tensor("layer3.5.bn3.running_var", {1024}).slice(0, 8), values("probe.layer3.5.bn3.running_var.first8"), 0);
-    CHECK_CLOSE(last.reshape({-1}).slice(last.count() - 8, 8), values("probe.layer4.2.conv3.weight.last8"), 0);
+    CHECK_CLOSE(recipe_tensor("layer3.5.bn3.running_var", {1024}).slice(0, 8),
+                values("probe.layer3.5.bn3.running_var.first8"), 0);
+    CHECK_CLOSE(last.reshape({-1}).slice(last.count() - 8, 8), values("probe.layer4.2.conv3.weight.last8"),
+                0);
 
     NoGrad off;
     Tensor x = normalised(values.file_layout("images_u8_nhwc"));  // [10, 224, 224, 3]
@@ -152,6 +155,7 @@ TEST_CASE("ResNet-50 with weights by recipe gives PyTorch's features of real pic
     CHECK_CLOSE(net.logits(v, Pass::eval()).value(), values("logits_f64_as_f32"), 1e-4);
     Pass bf16 = Pass::eval();
     bf16.compute = DType::bf16;
-    CHECK_CLOSE(net.features(Var(x.slice(3, 3)), bf16).value(), values("features_f64_as_f32").slice(3, 3), 2e-2);
+    CHECK_CLOSE(net.features(Var(x.slice(3, 3)), bf16).value(), values("features_f64_as_f32").slice(3, 3),
+                2e-2);
   }
 }
