@@ -14,47 +14,61 @@ void check(const KnnOptions& options) {
   }
 }
 
-/// The label with the most votes among the first k; -1 if nobody votes.
+/// The label with the most votes among the first k, the lowest of equals; -1 if nobody votes.
 int64_t elect(const std::vector<Neighbour>& found, int64_t k, const Features& gallery,
-              const KnnOptions& options, std::vector<double>& votes) {
-  std::fill(votes.begin(), votes.end(), 0.0);
-  bool any = false;
+              const KnnOptions& options) {
+  struct Vote {
+    int64_t label;
+    double weight;
+  };
+  std::vector<Vote> votes;
   for (int64_t i = 0; i < std::min(k, int64_t(found.size())); ++i) {
     const Neighbour& neighbour = found[size_t(i)];
     // Relative to the best, which changes no outcome, so that unnormalised features cannot overflow.
     double weight = std::exp(double(neighbour.similarity - found[0].similarity) / options.temperature);
-    votes[size_t(gallery.label(neighbour.index))] += options.weighted ? weight : 1;
-    any = true;
+    votes.push_back({gallery.label(neighbour.index), options.weighted ? weight : 1});
   }
-  return any ? std::max_element(votes.begin(), votes.end()) - votes.begin() : -1;
+  std::stable_sort(votes.begin(), votes.end(),
+                   [](const Vote& a, const Vote& b) { return a.label < b.label; });
+  Vote best{-1, -1};
+  for (size_t i = 0; i < votes.size();) {
+    Vote sum{votes[i].label, 0};
+    for (; i < votes.size() && votes[i].label == sum.label; ++i) sum.weight += votes[i].weight;
+    if (sum.weight > best.weight) best = sum;
+  }
+  return best.label;
 }
 
-/// The nearest labelled ones of each query.
-std::vector<std::vector<Neighbour>> labelled_nearest(const Search& search, int64_t k) {
-  std::vector<std::vector<Neighbour>> found(size_t(search.queries.size()));
-  for_each_query(search, [&](int64_t query, std::vector<Neighbour>& candidates) {
-    std::erase_if(candidates, [&](const Neighbour& c) { return search.gallery.label(c.index) < 0; });
-    auto end = candidates.begin() + std::min<int64_t>(k, int64_t(candidates.size()));
-    std::partial_sort(candidates.begin(), end, candidates.end(), ahead);
-    found[size_t(query)].assign(candidates.begin(), end);
+/// Predicted labels for each of `ks`, [ks][Q].
+std::vector<std::vector<int64_t>> predict(const Search& search, const std::vector<int64_t>& ks,
+                                          const KnnOptions& options) {
+  check(options);
+  check(search);
+  std::vector<int64_t> unlabelled;
+  for (int64_t i = 0; i < search.gallery.size(); ++i)
+    if (search.gallery.label(i) < 0) unlabelled.push_back(i);
+  int64_t most = *std::max_element(ks.begin(), ks.end());
+  std::vector<std::vector<int64_t>> predicted(ks.size(), std::vector<int64_t>(size_t(search.queries.size())));
+  for_each_query(search, [&](int64_t query, std::span<float> row) {
+    for (int64_t i : unlabelled) row[size_t(i)] = NAN;
+    std::vector<Neighbour> found = best_of(row, most);
+    for (size_t i = 0; i < ks.size(); ++i)
+      predicted[i][size_t(query)] = elect(found, ks[i], search.gallery, options);
   });
-  return found;
+  return predicted;
 }
 
 /// Shares of right predictions for each of `ks`.
 std::vector<double> top1_for(const Search& search, const std::vector<int64_t>& ks,
                              const KnnOptions& options) {
-  check(options);
-  auto found = labelled_nearest(search, *std::max_element(ks.begin(), ks.end()));
-  std::vector<double> votes(size_t(search.gallery.class_count())), right(ks.size());
+  auto predicted = predict(search, ks, options);
+  std::vector<double> right(ks.size());
   int64_t asked = 0;
   for (int64_t q = 0; q < search.queries.size(); ++q) {
     int64_t label = search.queries.label(q);
     if (label < 0) continue;
     ++asked;
-    for (size_t i = 0; i < ks.size(); ++i) {
-      right[i] += elect(found[size_t(q)], ks[i], search.gallery, options, votes) == label;
-    }
+    for (size_t i = 0; i < ks.size(); ++i) right[i] += predicted[i][size_t(q)] == label;
   }
   if (asked == 0) throw InputError("knn: no picture has a label to compare with");
   for (double& r : right) r /= double(asked);
@@ -64,13 +78,8 @@ std::vector<double> top1_for(const Search& search, const std::vector<int64_t>& k
 }  // namespace
 
 Tensor knn_predict(const Features& queries, const Features& gallery, const KnnOptions& options) {
-  check(options);
-  auto found =
-      labelled_nearest({queries, gallery, false, options.leave_out_group, options.normalize}, options.k);
-  std::vector<double> votes(size_t(gallery.class_count()));
-  std::vector<int64_t> predicted;
-  for (const auto& neighbours : found)
-    predicted.push_back(elect(neighbours, options.k, gallery, options, votes));
+  auto predicted =
+      predict({queries, gallery, false, options.leave_out_group, options.normalize}, {options.k}, options)[0];
   return Tensor::from(predicted, {int64_t(predicted.size())});
 }
 

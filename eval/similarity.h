@@ -31,11 +31,17 @@ inline bool ahead(const Neighbour& a, const Neighbour& b) {
   return a.similarity != b.similarity ? a.similarity > b.similarity : a.index < b.index;
 }
 
-/// Calls visit(query, candidates) for each query, from several threads at once; candidates are in gallery
-/// order. Throws InputError if a set is empty or its features are not finite, ShapeError if their widths
-/// differ.
+/// Throws InputError if a set is empty or its features are not finite, ShapeError if their widths differ.
+void check(const Search& search);
+
+/// Calls visit(query, similarities) for each query, from several threads at once: one number for each item of
+/// the gallery, in its order; NaN where the item may not be found; the visitor may change them. Only a block
+/// of queries has its rows in memory at a time. Throws as check.
 void for_each_query(const Search& search,
-                    const std::function<void(int64_t query, std::vector<Neighbour>& candidates)>& visit);
+                    const std::function<void(int64_t query, std::span<float> similarities)>& visit);
+
+/// The k best of such a row, best first; fewer where not so many may be found.
+std::vector<Neighbour> best_of(std::span<const float> similarities, int64_t k);
 
 /// The k best of each query, best first; fewer where there are not so many. k >= 1.
 std::vector<std::vector<Neighbour>> nearest(const Search& search, int64_t k);

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "tests/eval/feature_cases.h"
 
 using namespace plumage;
@@ -67,4 +69,38 @@ TEST_CASE("knn: bad options are named") {
   CHECK_THROWS_AS(predict(kOneQuery, {.temperature = 0}), InputError);
   CHECK_THROWS_AS(knn_curve(kOneQuery, kOneQuery, 0), InputError);
   CHECK_THROWS_AS(knn_top1(features({1}, 1, {-1}), kOneQuery), InputError);
+}
+
+TEST_CASE("knn: many queries, groups and unlabelled pictures agree with plain votes over a full sort") {
+  // 700 pictures are two blocks of queries; small integers repeat, so that most similarities tie.
+  PhiloxStream draw({9, Purpose::test, 3});
+  std::vector<float> v;
+  std::vector<int64_t> labels;
+  std::vector<std::string> groups;
+  for (int64_t i = 0; i < 700; ++i) {
+    labels.push_back(draw.integer(5) - (i % 11 == 0));
+    groups.push_back(i % 3 ? std::to_string(i / 9) : "");
+    for (int j = 0; j < 3; ++j) v.push_back(float(draw.integer(4)));
+  }
+  Features f = features(v, 3, labels, groups);
+  const int64_t k = 12;
+  int64_t asked = 0, right = 0;
+  for (int64_t q = 0; q < f.size(); ++q) {
+    std::vector<Neighbour> found;
+    for (int64_t i = 0; i < f.size(); ++i) {
+      if (i == q || labels[size_t(i)] < 0) continue;
+      if (!groups[size_t(q)].empty() && groups[size_t(q)] == groups[size_t(i)]) continue;
+      float s = 0;
+      for (size_t j = 0; j < 3; ++j) s += v[size_t(q) * 3 + j] * v[size_t(i) * 3 + j];
+      found.push_back({i, s});
+    }
+    std::sort(found.begin(), found.end(), ahead);
+    std::vector<int64_t> votes(5);
+    for (size_t i = 0; i < size_t(k); ++i) ++votes[size_t(labels[size_t(found[i].index)])];
+    if (labels[size_t(q)] < 0) continue;
+    ++asked;
+    right += std::max_element(votes.begin(), votes.end()) - votes.begin() == labels[size_t(q)];
+  }
+  KnnOptions options{.k = k, .weighted = false, .normalize = false, .leave_out_group = true};
+  CHECK(knn_top1(f, options) == doctest::Approx(double(right) / double(asked)).epsilon(1e-12));
 }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tests/eval/feature_cases.h"
 
@@ -174,4 +175,58 @@ TEST_CASE("neighbours: the best first, ties by index, no more than there are") {
   CHECK(nearest({kOneQuery, gallery}, 9)[0].size() == 4);
   CHECK(nearest({gallery, gallery, true}, 9)[0].size() == 3);
   CHECK_THROWS_AS(nearest({kOneQuery, gallery}, 0), InputError);
+}
+
+namespace {
+
+/// Values that repeat.
+std::vector<float> row_with_ties(int64_t count, int64_t levels, uint64_t seed) {
+  PhiloxStream draw({seed, Purpose::test, 2});
+  std::vector<float> row;
+  for (int64_t i = 0; i < count; ++i) row.push_back(float(draw.integer(levels)) / 4);
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("neighbours: the best of a row are those of a full sort, whatever k and wherever ties lie") {
+  for (int64_t count : {1, 15, 63, 64, 65, 130, 1000}) {
+    std::vector<float> row = row_with_ties(count, 40, uint64_t(count));
+    for (int64_t i = 5; i < count; i += 7) row[size_t(i)] = i % 2 ? NAN : -INFINITY;
+    std::vector<Neighbour> sorted;
+    for (int64_t i = 0; i < count; ++i)
+      if (!std::isnan(row[size_t(i)])) sorted.push_back({i, row[size_t(i)]});
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const Neighbour& a, const Neighbour& b) { return a.similarity > b.similarity; });
+    for (int64_t k : {int64_t(1), int64_t(2), int64_t(31), int64_t(64), int64_t(500), count, INT64_MAX}) {
+      CAPTURE(count);
+      CAPTURE(k);
+      std::vector<Neighbour> best = best_of(row, k);
+      REQUIRE(best.size() == std::min(size_t(k), sorted.size()));
+      for (size_t i = 0; i < best.size(); ++i) {
+        REQUIRE(best[i].index == sorted[i].index);
+        REQUIRE(best[i].similarity == sorted[i].similarity);
+      }
+    }
+  }
+  CHECK(best_of(std::vector<float>(100, NAN), 3).empty());
+  CHECK(best_of(std::vector<float>(300, 1), 2)[1].index == 1);
+}
+
+TEST_CASE(
+    "retrieval: average precision is a full sort's for galleries of any size, ties across every border") {
+  for (int64_t count = 1; count <= 100; ++count) {
+    std::vector<float> row = row_with_ties(count, 3, uint64_t(count));
+    std::vector<int64_t> labels;
+    std::vector<Neighbour> candidates;
+    std::vector<bool> relevant;
+    for (int64_t i = 0; i < count; ++i) {
+      labels.push_back(i == count - 1 ? 0 : i * 7 % 3);
+      candidates.push_back({i, row[size_t(i)]});
+      relevant.push_back(labels.back() == 0);
+    }
+    CAPTURE(count);
+    REQUIRE(retrieve(kOneQuery, features(row, 1, labels), kDot).map ==
+            doctest::Approx(average_precision(candidates, relevant)).epsilon(1e-12));
+  }
 }
