@@ -1,7 +1,7 @@
 // The steps of an augmentation, each on three planes of floats: what data/augment.cpp runs after crop and
 // resize.
 #pragma once
-#include <vector>
+#include <memory>
 
 #include "data/augment.h"
 
@@ -11,19 +11,19 @@ namespace plumage {
 class Planes {
  public:
   Planes(const Image& image, bool flip);
-  Planes(int64_t width, int64_t height);
+  Planes(int64_t width, int64_t height);  ///< all 0
 
   int64_t width() const { return width_; }
   int64_t height() const { return height_; }
   int64_t pixels() const { return width_ * height_; }
-  float* plane(int c) { return values_.data() + c * pixels(); }
-  const float* plane(int c) const { return values_.data() + c * pixels(); }
+  float* plane(int c) { return values_.get() + c * pixels(); }
+  const float* plane(int c) const { return values_.get() + c * pixels(); }
   /// out: [height, width, 3]
   void store(float* out, const Normalization& normalization) const;
 
  private:
   int64_t width_, height_;
-  std::vector<float> values_;  // [3, height, width]
+  std::unique_ptr<float[]> values_;  // [3, height, width]; not a vector, which would clear it first
 };
 
 /// Counter-clockwise about the centre, bilinear; what comes from outside is mirrored at the edge.
