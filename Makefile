@@ -3,7 +3,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
-PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libstb-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev doctest-dev
+PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libmatio-dev libstb-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev doctest-dev
 
 # Nothing after the closing line of a target, not even make's own.
 MAKEFLAGS += --no-print-directory

@@ -11,6 +11,7 @@ namespace plumage {
 /// 2 (the user's mistake), 130 or 143 (stopped by a signal, saved).
 int run_program(int argc, char** argv);
 
+void add_dataset(CLI::App& program);
 void add_synth(CLI::App& program);
 void add_supervised(CLI::App& program);
 void add_pretrain_decoder(CLI::App& program);

@@ -162,7 +162,12 @@ Keys keys_of(Config& c) {
   k.real("data.cache_gib", c.data.cache_gib, 0, 1e6, "GiB of decoded pictures kept in memory; more go to a mapped file");
   k.flag("data.allow_corrupt", c.data.allow_corrupt, "go on although more than 1 % of the pictures cannot be read");
   k.choice("data.crop", c.data.crop, Choices<std::optional<bool>>{{"auto", std::nullopt}, {"on", true}, {"off", false}},
-           "cut pictures to the boxes that the data set states; auto: GTSRB yes, CUB no");
+           "cut pictures to the boxes that the data set states; auto: GTSRB and lists yes, others no");
+  k.text("data.level", c.data.level, "labels of aircraft: variant, family or manufacturer; empty: variant");
+  k.real("data.validation", c.data.validation, 0, 0.9, "share of each class of train that becomes the split validation, tracks whole");
+  k.real("data.fraction", c.data.fraction, 1e-9, 1, "share of each class that is kept");
+  k.seed("data.split_seed", c.data.split_seed, "of data.validation and data.fraction");
+  k.text("data.cache", c.data.cache, "folder for packed files of decoded pictures, which later runs find; empty: memory");
   k.integer("data.threads", c.data.threads, 0, 1024, "that make views; 0: one a core");
 
   k.integer("train.batch", c.train.batch, 2, 1 << 20, "images a step");

@@ -26,6 +26,9 @@ struct Config {
     double cache_gib = 4;
     bool allow_corrupt = false;
     std::optional<bool> crop;
+    std::string level, cache;
+    double validation = 0, fraction = 1;
+    uint64_t split_seed = 0;
     int threads = 0;
   } data;
 

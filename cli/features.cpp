@@ -17,6 +17,7 @@ struct Arguments : EvaluationArguments {
 
 void run(const Arguments& a) {
   std::filesystem::path out = a.out, list = std::filesystem::path(a.out).replace_extension(".txt");
+  a.report(false);
   if (out.extension() != ".safetensors")
     throw InputError(a.out + ": features are written as safetensors; give a name that ends in .safetensors");
   Features features = a.features(a.split, Labels::wanted);

@@ -53,6 +53,11 @@ void print_build() {
 #else
   std::printf("JPEG         not built in: PNG, BMP and PPM only\n");
 #endif
+#ifdef PLUMAGE_HAS_MATIO
+  std::printf("MATLAB       matio\n");
+#else
+  std::printf("MATLAB       not built in: no Stanford Cars\n");
+#endif
   std::printf("CUDA         not built in\n");
   std::printf("threads      %d\n", Context::cpu().threads());
   std::string kinds;

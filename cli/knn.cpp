@@ -19,6 +19,7 @@ struct Arguments : EvaluationArguments {
 void run(const Arguments& a) {
   KnnOptions options = a.knn;
   options.weighted = !a.plain;
+  a.report(true);
   Features gallery = a.features(a.train_split), queries = a.features(a.split);
   double top1 = percent(knn_top1(queries, gallery, options));
   nlohmann::ordered_json out = {{"top1", top1}, {"k", options.k}, {"images", queries.size()}};

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "data/list_file.h"
 #include "data/split.h"
 #include "eval/linear_probe.h"
 
@@ -45,6 +46,7 @@ void write_fraction(const std::string& folder, const Features& train, const std:
 }
 
 void run(const Arguments& a) {
+  a.report(a.validation <= 0);
   Features train = a.features(a.train_split), test;
   if (a.validation > 0) std::tie(train, test) = hold_out(train, a.validation, a.probe.seed);
   else test = a.features(a.split);

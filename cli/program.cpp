@@ -37,6 +37,7 @@ int run_program(int argc, char** argv) {
     add_inspect(program);
     add_convert(program);
     add_export(program);
+    add_dataset(program);
     add_synth(program);
     add_report(program);
     add_info(program);

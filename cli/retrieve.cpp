@@ -19,6 +19,7 @@ struct Arguments : EvaluationArguments {
 void run(const Arguments& a) {
   RetrievalOptions options;
   options.leave_out_group = a.leave_out_group;
+  a.report(a.gallery != "self");
   Features queries = a.features(a.split);
   RetrievalScores s = a.gallery == "self" ? retrieve(queries, options) : retrieve(queries, a.features(a.train_split), options);
   if (s.without_answer > 0) std::cerr << s.without_answer << " queries have no other picture of their class and are left out\n";

@@ -5,8 +5,10 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/dataset_report.h"
 #include "cli/progress.h"
 #include "cli/stop_signal.h"
+#include "data/packed_file.h"
 #include "tensor/context.h"
 #include "tensor/env.h"
 
@@ -16,8 +18,8 @@ void TrainArguments::add_to(CLI::App& command) {
   command.add_option("--config", config, "TOML file; see configs/");
   command.add_option("--set", set, "key=value, after the file; keys: plumage info --keys")->allow_extra_args(false);
   command.add_option("--data", data, "folder of the data set (data.dir)");
-  command.add_option("--dataset", dataset, "its kind: folder, gtsrb, synthetic, ... (data.dataset)");
-  command.add_option("--split", split, "part to learn from: train, test or all (data.split)");
+  command.add_option("--dataset", dataset, "its kind: cub, cars, aircraft, gtsrb, isic2017, folder, list or synthetic (data.dataset)");
+  command.add_option("--split", split, "part to learn from: train, validation, test or all (data.split)");
   command.add_option("--classes", classes, "classes to keep, as 0-20 (data.classes)");
   weights.add_to(command, false);
   command.add_option("--out", out, "folder of the run");
@@ -55,20 +57,29 @@ Config configure(const TrainArguments& a) {
 std::unique_ptr<ImageCache> open_cache(const Config& config, const RunFolder* folder) {
   DatasetOptions options;
   options.crop = config.data.crop;
+  options.level = config.data.level;
+  options.validation = config.data.validation;
+  options.fraction = config.data.fraction;
+  options.split_seed = config.data.split_seed;
   if (!config.data.classes.empty()) options.classes = parse_class_range(config.data.classes);
   Dataset dataset = open_dataset(config.data.dataset, config.data.dir, config.data.split, options);
+  if (folder) {
+    for (const std::string& line : dataset_report(config.data.dataset, config.data.dir, options, false)) folder->log(line);
+  }
   CacheOptions caching;
   caching.short_side = config.data.short_side ? config.data.short_side : 2 * config.train.size;
   caching.memory_limit = int64_t(config.data.cache_gib * double(int64_t(1) << 30));
   caching.allow_corrupt = config.data.allow_corrupt;
   caching.threads = config.data.threads;
+  caching.packed = config.data.cache;
   auto progress = std::make_shared<Progress>("decoding " + dataset.name, dataset.size());
   caching.progress = [progress](int64_t done, int64_t) { progress->update(done); };
   auto cache = std::make_unique<ImageCache>(dataset, caching);
   if (folder) {
     for (const std::string& line : cache->corrupt()) folder->log("warning: left out: " + line);
     folder->log(message(cache->dataset().name, ": ", cache->size(), " images, ", cache->dataset().class_count(), " classes, ",
-                        cache->bytes() >> 20, " MiB decoded"));
+                        cache->bytes() >> 20, " MiB decoded",
+                        cache->packed() ? (cache->packed()->built() ? ", packed in " : ", found in ") + cache->packed()->path().string() : ""));
   }
   return cache;
 }

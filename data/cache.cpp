@@ -1,22 +1,16 @@
-// Decoding by several threads, counting what is broken, and moving to a file when memory runs short.
+// Keeping what is decoded, counting what is broken, and moving to a file when memory runs short.
 #include "data/cache.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <mutex>
-#include <new>
-#include <thread>
 
-#include "data/resize.h"
-#include "tensor/env.h"
+#include "data/decode_samples.h"
+#include "data/packed_file.h"
 #include "tensor/errors.h"
 
 namespace plumage {
@@ -66,147 +60,108 @@ struct ImageCache::Mapping {
   uint8_t* pixels = nullptr;
 };
 
-namespace {
-
-constexpr int kMaxThreads = 1024;
-
-Image reduced(Image image, int64_t short_side) {
-  int64_t side = std::min(image.width, image.height);
-  if (short_side <= 0 || side <= short_side) return image;
-  return resize(view(image), image.width * short_side / side, image.height * short_side / side);
-}
-
-}  // namespace
-
-// Everything below `mutex` belongs to whoever holds it.
+// What the decoding threads fill, under `mutex`.
 struct ImageCache::Decoding {
   Decoding(const Dataset& dataset, const CacheOptions& options)
-      : dataset(dataset),
-        options(options),
+      : options(options),
         images(dataset.samples.size()),
         offsets(dataset.samples.size(), -1),
         problems(dataset.samples.size()) {}
 
-  // One thread's work: takes the next picture until there is none or something failed.
-  void work() {
-    for (std::unique_lock lock(mutex); next < dataset.size() && !failure;) {
-      int64_t i = next++;
-      const Sample& sample = dataset.samples[size_t(i)];
-      lock.unlock();
-      Image image;
-      std::string problem;
-      std::exception_ptr trouble;
-      try {
-        image = reduced(load_sample(sample), options.short_side);
-      } catch (const InputError& error) {
-        problem = error.what();
-      } catch (const std::bad_alloc&) {
-        trouble =
-            std::make_exception_ptr(MachineError(sample.path.string() + ": not enough memory to decode it"));
-      } catch (...) {
-        trouble = std::current_exception();
-      }
-      lock.lock();
-      if (trouble) failure = trouble;
-      problems[size_t(i)] = problem;
-      try {
-        if (problem.empty() && !trouble) keep(i, std::move(image));
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      if (++done == dataset.size() || failure) changed.notify_one();
-    }
-  }
-
-  void keep(int64_t i, Image image) {
+  void keep(int64_t i, Image image, const std::string& problem) {
+    std::lock_guard lock(mutex);
+    problems[size_t(i)] = problem;
     bytes += int64_t(image.rgb.size());
-    Image& place = images[size_t(i)];
-    place = std::move(image);
+    images[size_t(i)] = std::move(image);
     if (!mapping && bytes > options.memory_limit) {
       std::filesystem::path folder = options.folder;
       mapping = std::make_unique<Mapping>(folder.empty() ? std::filesystem::temp_directory_path() : folder);
-      for (int64_t k = 0; k < dataset.size(); ++k) move_out(k);
+      for (size_t k = 0; k < images.size(); ++k) move_out(k);
     } else if (mapping) {
-      move_out(i);
+      move_out(size_t(i));
     }
   }
 
-  void move_out(int64_t i) {
-    Image& image = images[size_t(i)];
-    if (image.empty()) return;
-    offsets[size_t(i)] = mapping->append(image.rgb);
-    image.rgb = {};
+  void move_out(size_t i) {
+    if (images[i].empty()) return;
+    offsets[i] = mapping->append(images[i].rgb);
+    images[i].rgb = {};
   }
 
-  const Dataset& dataset;
   const CacheOptions& options;
   std::mutex mutex;
-  std::condition_variable changed;
-  int64_t next = 0, done = 0, bytes = 0;
+  int64_t bytes = 0;
   std::vector<Image> images;
   std::vector<int64_t> offsets;
   std::vector<std::string> problems;  // "" for pictures that were read
   std::unique_ptr<Mapping> mapping;
-  std::exception_ptr failure;
 };
-
-int worker_threads(int wanted) {
-  if (wanted > kMaxThreads) throw InputError(message(wanted, " threads: at most ", kMaxThreads));
-  if (wanted > 0) return wanted;
-  if (environment().threads > 0) return environment().threads;
-  return std::max(1, int(std::thread::hardware_concurrency()));
-}
 
 ImageCache::ImageCache(const Dataset& dataset, const CacheOptions& options) {
   if (dataset.samples.empty()) throw InputError(dataset.name + ": no pictures");
-  Decoding decoding(dataset, options);
-  {
-    std::vector<std::jthread> threads;
-    int64_t count = std::min<int64_t>(worker_threads(options.threads), dataset.size());
-    for (int64_t t = 0; t < count; ++t) threads.emplace_back([&] { decoding.work(); });
-    std::unique_lock lock(decoding.mutex);
-    while (decoding.done < dataset.size() && !decoding.failure) {
-      decoding.changed.wait_for(lock, std::chrono::milliseconds(200));
-      if (!options.progress) continue;
-      int64_t done = decoding.done;
-      lock.unlock();
-      options.progress(done, dataset.size());
-      lock.lock();
-    }
-  }
-  if (decoding.failure) std::rethrow_exception(decoding.failure);
-
-  dataset_ = Dataset{dataset.name, dataset.root, dataset.class_names, {}};
-  for (size_t i = 0; i < dataset.samples.size(); ++i) {
-    if (!decoding.problems[i].empty()) {
-      corrupt_.push_back(std::move(decoding.problems[i]));
-      continue;
-    }
-    dataset_.samples.push_back(dataset.samples[i]);
-    images_.push_back(std::move(decoding.images[i]));
-    offsets_.push_back(decoding.offsets[i]);
-  }
-  int64_t broken = int64_t(corrupt_.size()), all = dataset.size();
-  if (broken == all)
-    throw InputError(message("none of ", all, " pictures can be read; the first: ", corrupt_[0]));
-  if (broken > 1 && broken * 100 > all && !options.allow_corrupt) {
-    throw InputError(message(broken, " of ", all,
-                             " pictures cannot be read, more than 1 %; remove them or allow it",
-                             " (data.allow_corrupt); the first: ", corrupt_[0]));
-  }
-  bytes_ = decoding.bytes;
-  mapping_ = std::move(decoding.mapping);
-  if (mapping_) mapping_->map();
+  dataset_ = dataset.subset({});
+  if (options.packed.empty()) decode(dataset, options);
+  else unpack(dataset, options);
+  check_corrupt(dataset.size(), options.allow_corrupt);
 }
 
 ImageCache::~ImageCache() = default;
 
+void ImageCache::decode(const Dataset& dataset, const CacheOptions& options) {
+  Decoding decoding(dataset, options);
+  decode_samples(dataset, {options.short_side, options.threads, options.progress},
+                 [&](int64_t i, Image&& image, const std::string& problem) {
+                   decoding.keep(i, std::move(image), problem);
+                 });
+  mapping_ = std::move(decoding.mapping);
+  if (mapping_) mapping_->map();
+  for (size_t i = 0; i < dataset.samples.size(); ++i) {
+    int64_t offset = decoding.offsets[i];
+    if (!decoding.problems[i].empty()) corrupt_.push_back(std::move(decoding.problems[i]));
+    else keep(dataset.samples[i], std::move(decoding.images[i]), offset < 0 ? nullptr : mapping_->pixels + offset);
+  }
+}
+
+void ImageCache::unpack(const Dataset& dataset, const CacheOptions& options) {
+  packed_ = std::make_unique<PackedFile>(options.packed, dataset,
+                                         DecodeOptions{options.short_side, options.threads, options.progress});
+  for (size_t i = 0; i < dataset.samples.size(); ++i) {
+    const PackedPicture& picture = packed_->pictures()[i];
+    if (!picture.pixels) {
+      corrupt_.push_back(picture.problem);
+      continue;
+    }
+    Image size;
+    size.width = picture.width;
+    size.height = picture.height;
+    keep(dataset.samples[i], std::move(size), picture.pixels);
+  }
+}
+
+void ImageCache::keep(const Sample& sample, Image&& image, const uint8_t* pixels) {
+  bytes_ += image.width * image.height * 3;
+  dataset_.samples.push_back(sample);
+  images_.push_back(std::move(image));
+  mapped_.push_back(pixels);
+}
+
+void ImageCache::check_corrupt(int64_t all, bool allowed) const {
+  int64_t broken = int64_t(corrupt_.size());
+  if (broken == all)
+    throw InputError(message("none of ", all, " pictures can be read; the first: ", corrupt_[0]));
+  if (broken > 1 && broken * 100 > all && !allowed) {
+    throw InputError(message(broken, " of ", all,
+                             " pictures cannot be read, more than 1 %; remove them or allow it",
+                             " (data.allow_corrupt); the first: ", corrupt_[0]));
+  }
+}
+
 const Image& ImageCache::get(int64_t i, Image& scratch) const {
   const Image& image = images_.at(size_t(i));
-  if (!image.empty()) return image;
+  const uint8_t* pixels = mapped_[size_t(i)];
+  if (!pixels) return image;
   scratch.width = image.width;
   scratch.height = image.height;
-  const uint8_t* pixels = mapping_->pixels + offsets_[size_t(i)];
   scratch.rgb.assign(pixels, pixels + image.width * image.height * 3);
   return scratch;
 }

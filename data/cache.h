@@ -1,5 +1,5 @@
-// Every picture of a data set, decoded once and kept as bytes: in memory, or in a mapped file when there are
-// too many. Next in the walk: data/loader.h, which makes batches of views from it.
+// Every picture of a data set, decoded once and kept as bytes: in memory, in a mapped file when there are too many, or
+// in a packed file that the next run finds. Next in the walk: data/loader.h, which makes batches of views from it.
 #pragma once
 #include <functional>
 #include <memory>
@@ -10,6 +10,8 @@
 #include "data/image.h"
 
 namespace plumage {
+
+class PackedFile;
 
 struct CacheOptions {
   /// Pixels; larger pictures are reduced (antialiased) until their short side is this. 0: as they are.
@@ -23,6 +25,8 @@ struct CacheOptions {
   int threads = 0;             ///< that decode; 0: one a core
   /// Called now and then from the calling thread; may be empty.
   std::function<void(int64_t done, int64_t total)> progress;
+  /// Not empty: a folder of packed files (data/packed_file.h), used in place of memory.
+  std::filesystem::path packed;
 };
 
 /// Decoded pictures of a data set, without those that cannot be read: positions count what is left, in the
@@ -40,26 +44,30 @@ class ImageCache {
   int64_t size() const { return dataset_.size(); }
   /// The data set without the pictures that could not be read.
   const Dataset& dataset() const { return dataset_; }
-  /// Picture i. `scratch` holds it if it lies in the mapped file; the reference lives as long as both.
+  /// Picture i. `scratch` holds it if it lies in a mapped file; the reference lives as long as both.
   const Image& get(int64_t i, Image& scratch) const;
 
   /// One line for each picture left out: what is wrong with which file.
   const std::vector<std::string>& corrupt() const { return corrupt_; }
   int64_t bytes() const { return bytes_; }  ///< of pixels
   bool mapped() const { return mapping_ != nullptr; }
+  const PackedFile* packed() const { return packed_.get(); }  ///< or nullptr
 
  private:
   struct Decoding;  // what the decoding threads share
   struct Mapping;   // the file, mapped
+  void decode(const Dataset& dataset, const CacheOptions& options);
+  void unpack(const Dataset& dataset, const CacheOptions& options);
+  void keep(const Sample& sample, Image&& image, const uint8_t* pixels);
+  void check_corrupt(int64_t all, bool allowed) const;
+
   Dataset dataset_;
-  std::vector<Image> images_;     // without pixels where these lie in the mapping
-  std::vector<int64_t> offsets_;  // into the mapping
+  std::vector<Image> images_;            // without pixels where these are mapped
+  std::vector<const uint8_t*> mapped_;   // or nullptr
   std::unique_ptr<Mapping> mapping_;
+  std::unique_ptr<PackedFile> packed_;
   std::vector<std::string> corrupt_;
   int64_t bytes_ = 0;
 };
-
-/// `wanted` if it is more than 0, else PLUMAGE_THREADS, else one a core.
-int worker_threads(int wanted);
 
 }  // namespace plumage

@@ -3,47 +3,98 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "data/dataset_readers.h"
 #include "data/decode.h"
 #include "data/split.h"
+#include "data/text_table.h"
 #include "tensor/errors.h"
 
 namespace plumage {
+namespace readers {
 namespace {
 
-struct Layout {
-  const char* kind;
-  Dataset (*read)(const std::filesystem::path& root, const std::string& split);
-  bool crop = false;  // to its boxes, unless told
-};
-
-Dataset read_list_layout(const std::filesystem::path& file, const std::string&) { return read_list(file); }
+constexpr SplitSize kCub[] = {{"train", 5994}, {"test", 5794}};
+constexpr SplitSize kCars[] = {{"train", 8144}, {"test", 8041}};
+constexpr SplitSize kAircraft[] = {{"train", 3334}, {"validation", 3333}, {"test", 3333}};
+constexpr SplitSize kGtsrb[] = {{"train", 39209}, {"test", 12630}};
+constexpr SplitSize kIsic[] = {{"train", 2000}, {"validation", 150}, {"test", 600}};
+constexpr SplitSize kFolder[] = {{"train", 0}, {"validation", 0}, {"test", 0}};
 
 constexpr Layout kLayouts[] = {
-    {"folder", readers::read_folder},     {"synthetic", readers::read_folder},
-    {"gtsrb", readers::read_gtsrb, true}, {"cub", readers::read_cub},
-    {"isic", readers::read_isic},         {"list", read_list_layout},
+    {"cub", "CUB-200-2011", read_cub, kCub, 200},
+    {"cars", "Stanford Cars", read_cars, kCars, 196},
+    {"aircraft", "FGVC-Aircraft", read_aircraft, kAircraft, 100},
+    {"gtsrb", "GTSRB", read_gtsrb, kGtsrb, 43, true},
+    {"isic2017", "ISIC 2017", read_isic, kIsic, 3},
+    {"folder", "folder", read_folder, kFolder, 0},
+    {"list", "list", read_lists, kFolder, 0, true},
+    {"synthetic", "synthetic", read_folder, kFolder, 0},
 };
 
-std::string joined_kinds() {
-  std::string text;
-  for (const std::string& kind : dataset_kinds()) text += (text.empty() ? "" : ", ") + kind;
-  return text;
+}  // namespace
+
+const Layout& find_layout(const std::string& kind) {
+  std::string wanted = kind == "isic" ? "isic2017" : kind;  // its name in earlier runs' configurations
+  for (const Layout& layout : kLayouts) {
+    if (wanted == layout.kind) return layout;
+  }
+  std::string kinds;
+  for (const std::string& known : dataset_kinds()) kinds += (kinds.empty() ? "" : ", ") + known;
+  throw InputError("data set `" + kind + "`: wanted one of " + kinds);
 }
 
-void check_samples(const Dataset& dataset, const std::string& split) {
-  if (dataset.samples.empty()) {
-    throw InputError(message(dataset.root.string(), ": no pictures in split `", split, "`"));
+std::filesystem::path find_root(const std::filesystem::path& root, const std::string& inner,
+                                const std::string& sign) {
+  for (const std::filesystem::path& candidate : {root, root / inner}) {
+    if (std::filesystem::exists(candidate / sign)) return candidate;
   }
-  for (const Sample& sample : dataset.samples) {
-    if (!std::filesystem::is_regular_file(sample.path)) {
-      throw InputError(sample.path.string() + ": the data set names this picture, but it is not there");
-    }
+  throw MissingSplit(message(root.string(), ": no `", sign, "` in it"));
+}
+
+bool wants(const std::string& split, const std::string& part) { return split == "all" || split == part; }
+
+}  // namespace readers
+
+namespace {
+
+using readers::Layout;
+
+// One name for each split, and none that the layout does not have.
+std::string known_split(const Layout& layout, const std::string& split, bool held_out) {
+  std::string name = split == "val" || split == "valid" ? "validation" : split, wanted;
+  if (name == "all" || (name == "validation" && held_out) || (name == "trainval" && std::string(layout.kind) == "aircraft")) return name;
+  for (const readers::SplitSize& known : layout.splits) {
+    if (name == known.split) return name;
+    wanted += std::string(known.split) + ", ";
+  }
+  throw InputError("split " + quoted(split) + ": wanted " + wanted + "or all");
+}
+
+// A release may be a partial copy. What else is named must be there.
+void check_pictures(Dataset& dataset, const Layout& layout) {
+  std::vector<Sample> present;
+  std::set<std::filesystem::path> seen;
+  for (Sample& sample : dataset.samples) {
     if (sample.label < -1 || sample.label >= dataset.class_count()) {
       throw InputError(
           message(sample.path.string(), ": label ", sample.label, " of ", dataset.class_count(), " classes"));
     }
+    if (layout.released() && !seen.insert(sample.path).second)
+      throw InputError(sample.path.string() + ": the data set's tables name this picture twice");
+    if (std::filesystem::is_regular_file(sample.path)) {
+      present.push_back(std::move(sample));
+    } else if (layout.released()) {
+      dataset.absent.push_back(sample.path);
+    } else {
+      throw InputError(sample.path.string() + ": the data set names this picture, but it is not there");
+    }
+  }
+  dataset.samples = std::move(present);
+  if (dataset.samples.empty() && !dataset.absent.empty()) {
+    throw InputError(message(dataset.absent[0].string(), ": the data set names this picture, but it is not there, ",
+                             "nor is any of the ", dataset.absent.size(), " others of ", dataset.name));
   }
 }
 
@@ -65,31 +116,13 @@ void keep_classes(Dataset& dataset, const ClassRange& range) {
 
 }  // namespace
 
-namespace readers {
-
-std::filesystem::path find_root(const std::filesystem::path& root, const std::string& inner,
-                                const std::string& sign) {
-  for (const std::filesystem::path& candidate : {root, root / inner}) {
-    if (std::filesystem::exists(candidate / sign)) return candidate;
-  }
-  throw InputError(message(root.string(), ": no `", sign, "` in it"));
-}
-
-bool wants(const std::string& split, const std::string& part) {
-  if (split != "train" && split != "test" && split != "all") {
-    throw InputError("split `" + split + "`: wanted train, test or all");
-  }
-  return split == "all" || split == part;
-}
-
-}  // namespace readers
-
 bool Dataset::labelled() const {
   return std::all_of(samples.begin(), samples.end(), [](const Sample& s) { return s.label >= 0; });
 }
 
 Dataset Dataset::subset(const std::vector<int64_t>& positions) const {
-  Dataset part{name, root, class_names, {}};
+  Dataset part = *this;
+  part.samples.clear();
   for (int64_t i : positions) {
     if (i < 0 || i >= size()) throw InputError(message("sample ", i, " of ", size(), " in ", name));
     part.samples.push_back(samples[size_t(i)]);
@@ -113,21 +146,33 @@ ClassRange parse_class_range(const std::string& text) {
 
 Dataset open_dataset(const std::string& kind, const std::filesystem::path& root, const std::string& split,
                      const DatasetOptions& options) try {
-  auto layout =
-      std::find_if(std::begin(kLayouts), std::end(kLayouts), [&](const Layout& l) { return kind == l.kind; });
-  if (layout == std::end(kLayouts))
-    throw InputError("data set `" + kind + "`: wanted one of " + joined_kinds());
+  const Layout& layout = readers::find_layout(kind);
   if (!std::filesystem::exists(root)) throw InputError(root.string() + ": no such folder");
-  if (kind != "list" && !std::filesystem::is_directory(root))
+  if (layout.read != readers::read_lists && !std::filesystem::is_directory(root))
     throw InputError(root.string() + ": not a folder");
+  if (!options.level.empty() && layout.read != readers::read_aircraft)
+    throw InputError("level `" + options.level + "`: only aircraft has several levels of labels");
 
-  Dataset dataset = layout->read(root, split);
-  dataset.name = kind + " " + split;
+  std::string part = known_split(layout, split, options.validation > 0);
+  bool held_out = options.validation > 0 && (part == "train" || part == "validation");
+  Dataset dataset = layout.read(root, held_out ? "train" : part, options.level);
+  dataset.name = std::string(layout.kind) + " " + part;
   dataset.root = root;
-  check_samples(dataset, split);
+  if (dataset.samples.empty()) throw InputError(message(root.string(), ": no pictures in split `", part, "`"));
+  check_pictures(dataset, layout);
   if (options.classes) keep_classes(dataset, *options.classes);
-  if (!options.crop.value_or(layout->crop)) {
+  if (!options.crop.value_or(layout.crop)) {
     for (Sample& sample : dataset.samples) sample.box.reset();
+  }
+  if (held_out) {
+    ValidationSplit parts = validation_split(dataset, options.validation, options.split_seed);
+    dataset = dataset.subset(part == "train" ? parts.train : parts.validation);
+    if (dataset.samples.empty())
+      throw InputError(message(root.string(), ": ", options.validation, " of each class kept for validation leaves none for ", part));
+  }
+  if (options.fraction != 1) {
+    dataset = dataset.subset(label_fraction(labels_of(dataset), options.fraction, options.split_seed));
+    if (dataset.samples.empty()) throw InputError(root.string() + ": a share of the labels asked for, but no labels are known");
   }
   return dataset;
 } catch (const std::filesystem::filesystem_error& error) {
@@ -136,23 +181,40 @@ Dataset open_dataset(const std::string& kind, const std::filesystem::path& root,
 
 std::vector<std::string> dataset_kinds() {
   std::vector<std::string> kinds;
-  for (const Layout& layout : kLayouts) kinds.push_back(layout.kind);
+  for (const Layout& layout : readers::kLayouts) kinds.push_back(layout.kind);
   return kinds;
 }
 
+namespace {
+
+// The box in pixels of `image`. A side of at least one pixel stays one.
+Region scaled_box(const Sample& sample, const Image& image) {
+  Region box = *sample.box;
+  int64_t w = sample.stated_width, h = sample.stated_height;
+  if (w <= 0 || h <= 0 || (w == image.width && h == image.height)) return box;
+  int64_t left = box.x * image.width / w, top = box.y * image.height / h;
+  return {left, top, std::max((box.x + box.width) * image.width / w - left, std::min<int64_t>(box.width, 1)),
+          std::max((box.y + box.height) * image.height / h - top, std::min<int64_t>(box.height, 1))};
+}
+
+}  // namespace
+
 Image load_sample(const Sample& sample) {
+  constexpr int64_t kRounding = 2;
   Image image = decode_image(sample.path);
   if (!sample.box) return image;
-  const Region& box = *sample.box;
-  if (box.x < 0 || box.y < 0 || box.width < 1 || box.height < 1 || box.width > image.width - box.x ||
-      box.height > image.height - box.y) {
+  const Region box = scaled_box(sample, image);
+  int64_t left = std::max(box.x, int64_t(0)), right = std::min(box.x + box.width, image.width);
+  int64_t top = std::max(box.y, int64_t(0)), bottom = std::min(box.y + box.height, image.height);
+  if (right <= left || bottom <= top || left - box.x > kRounding || top - box.y > kRounding ||
+      box.x + box.width - right > kRounding || box.y + box.height - bottom > kRounding) {
     throw InputError(message(sample.path.string(), ": its box of ", box.width, " x ", box.height,
                              " pixels at ", box.x, ", ", box.y, " leaves the picture of ", image.width, " x ",
                              image.height, "; cropping can be switched off"));
   }
-  Image part(box.width, box.height);
-  for (int64_t y = 0; y < box.height; ++y) {
-    std::copy_n(image.row(box.y + y) + box.x * 3, box.width * 3, part.row(y));
+  Image part(right - left, bottom - top);
+  for (int64_t y = 0; y < part.height; ++y) {
+    std::copy_n(image.row(top + y) + left * 3, part.width * 3, part.row(y));
   }
   return part;
 }

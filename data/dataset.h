@@ -21,6 +21,8 @@ struct Sample {
   int64_t label = -1;         ///< index into Dataset::class_names; -1: not known
   std::optional<Region> box;  ///< what to cut out after decoding
   std::string group;          ///< pictures of one thing, such as GTSRB's frames of one sign; may be empty
+  /// Size of the picture that `box` speaks of, where that is stated: a copy of another size has its box scaled.
+  int64_t stated_width = 0, stated_height = 0;
 };
 
 struct Dataset {
@@ -28,6 +30,9 @@ struct Dataset {
   std::filesystem::path root;
   std::vector<std::string> class_names;
   std::vector<Sample> samples;
+  /// Named by the tables of a release, but not there: a partial copy.
+  std::vector<std::filesystem::path> absent;
+  std::string note;  ///< what else is to be said of how it was read, or ""
 
   int64_t size() const { return int64_t(samples.size()); }
   int64_t class_count() const { return int64_t(class_names.size()); }
@@ -47,22 +52,32 @@ ClassRange parse_class_range(const std::string& text);
 struct DatasetOptions {
   /// Keep these, renumbered from 0 under their own names.
   std::optional<ClassRange> classes;
-  /// Cut to the boxes that the data set states; not said: as is usual, GTSRB's region yes, CUB's bird no.
+  /// Cut to the boxes that the data set states; not said: as is usual, GTSRB's region yes, a bird or a car no.
   std::optional<bool> crop;
+  /// Which of FGVC-Aircraft's labels: variant (also if empty), family or manufacturer.
+  std::string level;
+  /// More than 0: this share of each class of `train` is kept out of it and is the split `validation`, whole groups
+  /// (GTSRB's tracks) at a time.
+  double validation = 0;
+  double fraction = 1;      ///< keep this share of each class, one picture at least; parts of a seed are nested
+  uint64_t split_seed = 0;  ///< of both draws
 };
 
-/// Reads the list of `kind` under `root`: "folder", "synthetic" (what `plumage synth` writes), "gtsrb",
-/// "cub", "isic" or "list" (a text file of `path label` lines). `split`: "train", "test" or "all". The order
-/// is sorted by name, the same on every machine. Throws InputError naming the folder, file or line: absent,
-/// empty, a split or class that is not there, a picture that is named but absent, a label out of range.
+/// Reads the list of `kind` under `root`: "cub", "cars", "aircraft", "gtsrb", "isic2017" in their official layouts,
+/// "folder", "synthetic" (what `plumage synth` writes), or "list" (a text file of `path label` lines, or a folder of
+/// them named train.txt, test.txt, ...). `split`: "train", "test", "all" or "validation" where there is one,
+/// "trainval" of aircraft. Sorted by the tables' order, else by name: the same on every machine.
+/// A release that lacks some of the pictures that it names is usable: they are in `absent`. Throws InputError naming
+/// the folder, file or line: absent, empty, a split or class that is not there, all pictures absent, a picture absent
+/// that a list names or that is named twice, a row that makes no sense, a label out of range.
 Dataset open_dataset(const std::string& kind, const std::filesystem::path& root, const std::string& split,
                      const DatasetOptions& options = {});
 
 /// The kinds that open_dataset knows.
 std::vector<std::string> dataset_kinds();
 
-/// Decodes a sample and cuts it to its box. Throws InputError naming the file, also if the box leaves the
-/// picture.
+/// Decodes a sample and cuts it to its box, scaled where the picture has another size than is stated; what a box's rounding puts beside the picture, up to 2 pixels, is cut off.
+/// Throws InputError naming the file, also if the box leaves the picture by more.
 Image load_sample(const Sample& sample);
 
 }  // namespace plumage

@@ -16,7 +16,10 @@ namespace fs = std::filesystem;
 std::unordered_map<int64_t, int64_t> read_column(const fs::path& file) {
   TextTable table(file, ' ', 2);
   std::unordered_map<int64_t, int64_t> values;
-  for (const TextRow& row : table.rows()) values[table.integer(row, 0)] = table.integer(row, 1);
+  for (const TextRow& row : table.rows()) {
+    if (!values.emplace(table.integer(row, 0), table.integer(row, 1)).second)
+      table.fail(row, message("number ", row.fields[0], " stands here twice"));
+  }
   return values;
 }
 
@@ -42,19 +45,20 @@ template <class Value>
 const Value& look_up(const std::unordered_map<int64_t, Value>& map, const TextTable& images,
                      const TextRow& row, const char* file) {
   auto found = map.find(images.integer(row, 0));
-  if (found == map.end()) images.fail(row, message("picture ", row.fields[0], " is not in ", file));
+  if (found == map.end()) images.fail(row, message("picture ", quoted(row.fields[0]), " is not in ", file));
   return found->second;
 }
 
 }  // namespace
 
-Dataset read_cub(const fs::path& root, const std::string& split) {
+Dataset read_cub(const fs::path& root, const std::string& split, const std::string&) {
   fs::path base = find_root(root, "CUB_200_2011", "images.txt");
   Dataset dataset;
   std::unordered_map<int64_t, int64_t> place_of_class;
   TextTable classes(base / "classes.txt", ' ', 2);
   for (const TextRow& row : classes.rows()) {
-    place_of_class[classes.integer(row, 0)] = dataset.class_count();
+    if (!place_of_class.emplace(classes.integer(row, 0), dataset.class_count()).second)
+      classes.fail(row, message("class ", row.fields[0], " stands here twice"));
     dataset.class_names.push_back(row.fields[1]);
   }
   auto class_of = read_column(base / "image_class_labels.txt"),
@@ -63,10 +67,12 @@ Dataset read_cub(const fs::path& root, const std::string& split) {
 
   TextTable images(base / "images.txt", ' ', 2);
   for (const TextRow& row : images.rows()) {
-    bool train = look_up(is_train, images, row, "train_test_split.txt") == 1;
+    int64_t train = look_up(is_train, images, row, "train_test_split.txt");
+    if (train != 0 && train != 1)
+      images.fail(row, message("train_test_split.txt says ", train, " of it, wanted 0 or 1"));
     if (!wants(split, train ? "train" : "test")) continue;
     auto place = place_of_class.find(look_up(class_of, images, row, "image_class_labels.txt"));
-    if (place == place_of_class.end()) images.fail(row, "its class is not in classes.txt");
+    if (place == place_of_class.end()) images.fail(row, "its class in image_class_labels.txt is not in classes.txt");
     dataset.samples.push_back({base / "images" / row.fields[1], place->second,
                                look_up(box_of, images, row, "bounding_boxes.txt"), ""});
   }

@@ -67,20 +67,24 @@ fs::path first_folder(const fs::path& root, std::initializer_list<const char*> n
 
 }  // namespace
 
-Dataset read_folder(const fs::path& root, const std::string& split) {
-  fs::path train = first_folder(root, {"train"});
-  fs::path test = first_folder(root, {"test", "val", "valid", "validation"});
+// Where `val` stands in for a test folder that is not there, asking for either gives it.
+Dataset read_folder(const fs::path& root, const std::string& split, const std::string&) {
+  fs::path train = first_folder(root, {"train"}), validation = first_folder(root, {"val", "valid", "validation"});
+  fs::path test = first_folder(root, {"test"});
+  if (test.empty()) test = validation;
   if (train.empty() && test.empty()) train = root;
   std::vector<fs::path> folders;
   if (wants(split, "train") && !train.empty()) folders.push_back(train);
   if (wants(split, "test") && !test.empty()) folders.push_back(test);
+  if (wants(split, "validation") && !validation.empty() && (split != "all" || validation != test))
+    folders.push_back(validation);
   if (folders.empty()) {
-    throw InputError(message(root.string(), ": split `", split, "` asked for, but there is no folder `",
-                             split, "` in it"));
+    throw MissingSplit(message(root.string(), ": split `", split, "` asked for, but there is no folder `",
+                               split, "` in it"));
   }
-  // Both splits name the classes, so that a label means the same in each.
+  // All splits name the classes, so that a label means the same in each.
   Dataset dataset;
-  for (const fs::path& folder : {train, test}) {
+  for (const fs::path& folder : {train, validation, test}) {
     if (folder.empty()) continue;
     std::vector<std::string> names = class_folders(folder);
     dataset.class_names.insert(dataset.class_names.end(), names.begin(), names.end());

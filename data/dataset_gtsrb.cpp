@@ -64,14 +64,23 @@ std::string track_of(const std::string& class_folder, const std::string& file) {
   return class_folder + "/" + file.substr(0, file.find('_'));
 }
 
+// A column that counts pixels.
+int64_t side(const TextTable& table, const TextRow& row, size_t column) {
+  int64_t value = table.integer(row, column);
+  if (value < 0 || value > 1000000) table.fail(row, message(value, " pixels, wanted 0 to 1000000"));
+  return value;
+}
+
 // Rows of a table as samples in `folder`. The region's corners X1, Y1 belong to the sign, X2, Y2 do not.
 std::vector<Sample> read_table(const fs::path& file, const fs::path& folder) {
   TextTable table(file, ';', 8, kHeading);
   std::vector<Sample> samples;
   for (const TextRow& row : table.rows()) {
     Sample sample{folder / row.fields[0], table.integer(row, 7), {}, ""};
-    int64_t left = table.integer(row, 3), top = table.integer(row, 4);
-    sample.box = Region{left, top, table.integer(row, 5) - left, table.integer(row, 6) - top};
+    int64_t left = side(table, row, 3), top = side(table, row, 4);
+    sample.box = Region{left, top, side(table, row, 5) - left, side(table, row, 6) - top};
+    sample.stated_width = side(table, row, 1);
+    sample.stated_height = side(table, row, 2);
     if (sample.label < 0 || sample.label >= int64_t(kSigns.size())) {
       table.fail(row, message("class ", sample.label, ", wanted 0 to ", kSigns.size() - 1));
     }
@@ -82,7 +91,7 @@ std::vector<Sample> read_table(const fs::path& file, const fs::path& folder) {
 
 void read_training(const fs::path& root, std::vector<Sample>& samples) {
   fs::path images = root / "Final_Training" / "Images";
-  if (!fs::is_directory(images)) throw InputError(images.string() + ": no such folder");
+  if (!fs::is_directory(images)) throw MissingSplit(images.string() + ": no such folder");
   std::vector<fs::path> folders;
   for (const fs::directory_entry& entry : fs::directory_iterator(images)) {
     if (entry.is_directory()) folders.push_back(entry.path());
@@ -101,7 +110,7 @@ void read_training(const fs::path& root, std::vector<Sample>& samples) {
 void read_origins(const fs::path& root, std::vector<Sample>& samples) {
   fs::path file = root / "test_origin.csv";
   if (!fs::exists(file)) return;
-  TextTable table(file, ',', 2, "Filename,");
+  TextTable table(file, ',', 2, "Filename");
   std::unordered_map<std::string, std::string> origin;
   for (const TextRow& row : table.rows()) {
     fs::path official = row.fields[1];
@@ -123,13 +132,13 @@ void read_test(const fs::path& root, std::vector<Sample>& samples) {
     samples.insert(samples.end(), test.begin(), test.end());
     return;
   }
-  throw InputError((folder / "GT-final_test.csv").string() +
+  throw MissingSplit((folder / "GT-final_test.csv").string() +
                    ": no such file; it holds the labels of the test split");
 }
 
 }  // namespace
 
-Dataset read_gtsrb(const fs::path& root, const std::string& split) {
+Dataset read_gtsrb(const fs::path& root, const std::string& split, const std::string&) {
   fs::path base = find_root(root, "GTSRB", wants(split, "train") ? "Final_Training" : "Final_Test");
   Dataset dataset;
   dataset.class_names.assign(kSigns.begin(), kSigns.end());

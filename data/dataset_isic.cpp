@@ -11,8 +11,9 @@ namespace fs = std::filesystem;
 
 void read_part(const fs::path& root, const std::string& part, std::vector<Sample>& samples) {
   fs::path folder = root / ("ISIC-2017_" + part + "_Data");
-  TextTable table(root / ("ISIC-2017_" + part + "_Part3_GroundTruth.csv"), ',', 3,
-                  "image_id,melanoma,seborrheic_keratosis");
+  fs::path file = root / ("ISIC-2017_" + part + "_Part3_GroundTruth.csv");
+  if (!fs::exists(file)) throw MissingSplit(file.string() + ": no such file; it holds the labels of a split");
+  TextTable table(file, ',', 3, "image_id,melanoma,seborrheic_keratosis");
   for (const TextRow& row : table.rows()) {
     double melanoma = table.number(row, 1), keratosis = table.number(row, 2);
     bool sound =
@@ -29,15 +30,11 @@ void read_part(const fs::path& root, const std::string& part, std::vector<Sample
 
 }  // namespace
 
-/// The test split is the challenge's; its validation pictures are asked for as split `validation`.
-Dataset read_isic(const fs::path& root, const std::string& split) {
+Dataset read_isic(const fs::path& root, const std::string& split, const std::string&) {
   Dataset dataset;
   dataset.class_names = {"melanoma", "nevus", "seborrheic keratosis"};
-  if (split == "validation") {
-    read_part(root, "Validation", dataset.samples);
-    return dataset;
-  }
   if (wants(split, "train")) read_part(root, "Training", dataset.samples);
+  if (wants(split, "validation")) read_part(root, "Validation", dataset.samples);
   if (wants(split, "test")) read_part(root, "Test_v2", dataset.samples);
   return dataset;
 }

@@ -14,6 +14,7 @@
 #include <numeric>
 #include <thread>
 
+#include "data/decode_samples.h"
 #include "tensor/errors.h"
 #include "tensor/philox.h"
 

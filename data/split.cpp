@@ -1,12 +1,9 @@
-// Seeded parts of a data set and the text files that record them.
+// Seeded parts of a data set.
 #include "data/split.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include "tensor/errors.h"
 #include "tensor/philox.h"
@@ -96,69 +93,6 @@ std::vector<int64_t> labels_of(const Dataset& dataset) {
   labels.reserve(dataset.samples.size());
   for (const Sample& sample : dataset.samples) labels.push_back(sample.label);
   return labels;
-}
-
-void write_list(const std::filesystem::path& file, const Dataset& dataset) {
-  std::filesystem::path folder = std::filesystem::absolute(file).parent_path(), beside = file;
-  beside += ".part";
-  std::ofstream out(beside, std::ios::binary);
-  for (size_t i = 0; i < dataset.class_names.size(); ++i)
-    out << "# class " << i << " " << dataset.class_names[i] << "\n";
-  for (const Sample& sample : dataset.samples) {
-    std::filesystem::path path = std::filesystem::absolute(sample.path).lexically_relative(folder);
-    if (path.empty() || path.begin()->string() == "..") path = std::filesystem::absolute(sample.path);
-    if (path.string().find('\n') != std::string::npos) {
-      throw InputError(file.string() + ": a picture's path holds a line break: " + sample.path.string());
-    }
-    out << path.string() << " " << sample.label << "\n";
-  }
-  out.close();
-  std::error_code error;
-  if (out) std::filesystem::rename(beside, file, error);
-  if (!out || error) throw MachineError(file.string() + ": cannot be written");
-}
-
-Dataset read_list(const std::filesystem::path& file) {
-  if (!std::filesystem::is_regular_file(file)) throw InputError(file.string() + ": no such file");
-  std::ifstream in(file);
-  if (!in) throw InputError(file.string() + ": cannot be opened for reading");
-  Dataset dataset{"list", file, {}, {}};
-  std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
-  int64_t largest = -1;
-  std::string line;
-  for (int64_t number = 1; std::getline(in, line); ++number) {
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (line.empty()) continue;
-    if (line[0] == '#') {
-      std::istringstream words(line);
-      std::string hash, word, name;
-      int64_t index = -1;
-      if (words >> hash >> word >> index && word == "class" && index == dataset.class_count()) {
-        std::getline(words >> std::ws, name);
-        dataset.class_names.push_back(name);
-      }
-      continue;
-    }
-    int64_t label = -1;
-    size_t blank = line.rfind(' ');
-    if (blank != std::string::npos) {
-      auto [stop, error] = std::from_chars(line.data() + blank + 1, line.data() + line.size(), label);
-      if (error != std::errc() || stop != line.data() + line.size()) {
-        label = -1;  // the last word is part of the path
-      } else {
-        line.resize(line.find_last_not_of(' ', blank) + 1);
-      }
-    }
-    if (label < -1 || label > 1000000) {
-      throw InputError(message(file.string(), ":", number, ": label ", label, ", wanted -1 to 1000000"));
-    }
-    largest = std::max(largest, label);
-    dataset.samples.push_back({folder / line, label, {}, ""});
-  }
-  if (dataset.class_names.empty()) {
-    for (int64_t i = 0; i <= largest; ++i) dataset.class_names.push_back(std::to_string(i));
-  }
-  return dataset;
 }
 
 }  // namespace plumage

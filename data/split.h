@@ -1,7 +1,6 @@
-// Which samples a run may use: label fractions, a validation part, and lists of them in text files.
+// Which samples a run may use: label fractions and a validation part. Lists of them in text files: data/list_file.h.
 // All draws are Philox with Purpose::split: the same seed gives the same parts on every machine.
 #pragma once
-#include <filesystem>
 #include <vector>
 
 #include "data/dataset.h"
@@ -23,13 +22,5 @@ ValidationSplit validation_split(const Dataset& dataset, double share, uint64_t 
 
 /// Labels of all samples, in order.
 std::vector<int64_t> labels_of(const Dataset& dataset);
-
-/// One `path label` line a sample, paths relative to the list's folder where they lie in it, class names in
-/// `# class 0 NAME` lines before. Written beside and renamed. Throws InputError naming the file.
-void write_list(const std::filesystem::path& file, const Dataset& dataset);
-
-/// Reads such a list; a path may hold spaces, `label` is the last word of the line or may be missing (-1);
-/// `#` starts a comment line. Throws InputError naming the file and line.
-Dataset read_list(const std::filesystem::path& file);
 
 }  // namespace plumage

@@ -103,7 +103,7 @@ TEST_CASE("info names every op and key; each command's help has an example") {
   CHECK(ops.code == 0);
   for (const OpInfo& op : op_list()) CHECK(ops.out.find(op.name) != std::string::npos);
   CHECK(keys.out == config_help());
-  for (const char* command : {"synth", "supervised", "pretrain-decoder", "pretrain", "linear", "retrieve", "knn", "features", "inspect", "convert", "export", "report", "info", "demo"}) {
+  for (const char* command : {"synth", "dataset", "supervised", "pretrain-decoder", "pretrain", "linear", "retrieve", "knn", "features", "inspect", "convert", "export", "report", "info", "demo"}) {
     CAPTURE(command);
     Outcome help = plumage::plumage(s, std::string(command) + " --help");
     CHECK(help.code == 0);

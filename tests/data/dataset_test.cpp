@@ -87,10 +87,10 @@ TEST_CASE("dataset: what cannot be opened is named") {
   CHECK(contains(complaint("folder", folder / "absent", "train"), path + "/absent: no such folder"));
   CHECK(contains(complaint("folder", folder.path(), "train"), path + ": no pictures"));
   CHECK(contains(complaint("folder", folder.path(), "dev"), "split `dev`"));
-  CHECK(contains(complaint("fodler", folder.path(), "train"), "folder, synthetic, gtsrb, cub, isic, list"));
+  CHECK(contains(complaint("fodler", folder.path(), "train"), "cub, cars, aircraft, gtsrb, isic2017, folder, list, synthetic"));
   CHECK(contains(complaint("gtsrb", folder.path(), "train"), path + ": no `Final_Training`"));
   CHECK(contains(complaint("cub", folder.path(), "train"), path + ": no `images.txt`"));
-  CHECK(contains(complaint("isic", folder.path(), "train"), "Part3_GroundTruth.csv: no such file"));
+  CHECK(contains(complaint("isic2017", folder.path(), "train"), "Part3_GroundTruth.csv: no such file"));
   folder.write("file", "x");
   CHECK(contains(complaint("folder", folder / "file", "train"), "file: not a folder"));
 }
@@ -156,7 +156,7 @@ TEST_CASE("dataset: the real sets have the counts that they are published with")
   };
   const Row rows[] = {{"gtsrb", "gtsrb", "train", 4800, 43},     {"gtsrb", "gtsrb", "test", 3750, 43},
                       {"cub", "cub_200_2011", "train", 240, 16}, {"cub", "cub_200_2011", "test", 224, 16},
-                      {"isic", "isic2017", "train", 1499, 3},    {"isic", "isic2017", "validation", 150, 3},
+                      {"isic2017", "isic2017", "train", 1499, 3},    {"isic2017", "isic2017", "validation", 150, 3},
                       {"isic", "isic2017", "test", 400, 3}};
   for (const Row& row : rows) {
     CAPTURE(row.folder);

@@ -1,4 +1,4 @@
-// Label fractions, validation parts and list files.
+// Label fractions and validation parts.
 #include "data/split.h"
 
 #include <doctest/doctest.h>
@@ -9,14 +9,9 @@
 #include <set>
 
 #include "tensor/errors.h"
-#include "tests/data/bundle.h"
 
 namespace plumage {
 namespace {
-
-using test::contains;
-using test::ScratchFolder;
-using test::thrown;
 
 // 100 of class 0, 10 of class 1, 1 of class 2, 5 without a label.
 std::vector<int64_t> uneven_labels() {
@@ -87,38 +82,6 @@ TEST_CASE("split: validation takes its share, leaves a class with one picture al
   }
   CHECK(of_class_0 >= 14);
   CHECK(of_class_0 <= 28);
-}
-
-TEST_CASE("split: a list comes back as it was written") {
-  ScratchFolder folder;
-  Dataset dataset = dataset_of({0, 2, 1, -1});
-  dataset.class_names[1] = "two words";
-  dataset.samples[0].path = folder / "with blank 7.ppm";
-  for (size_t i = 1; i < 4; ++i) dataset.samples[i].path = folder / ("sub/" + std::to_string(i) + ".ppm");
-  std::filesystem::path file = folder / "part.txt";
-  write_list(file, dataset);
-  CHECK(!std::filesystem::exists(folder / "part.txt.part"));
-  Dataset back = read_list(file);
-  CHECK(back.class_names == dataset.class_names);
-  REQUIRE(back.size() == 4);
-  for (size_t i = 0; i < 4; ++i) {
-    CHECK(back.samples[i].label == dataset.samples[i].label);
-    CHECK(back.samples[i].path.lexically_normal() == dataset.samples[i].path.lexically_normal());
-  }
-}
-
-TEST_CASE("split: lists by hand, with comments and without labels, and what is wrong with others") {
-  ScratchFolder folder;
-  Dataset dataset = read_list(folder.write("list.txt", "# mine\na.ppm 1\r\n\nb c.ppm\nd.ppm 0\n"));
-  CHECK(labels_of(dataset) == std::vector<int64_t>{1, -1, 0});
-  CHECK(dataset.class_names == std::vector<std::string>{"0", "1"});
-  CHECK(dataset.samples[1].path == folder / "b c.ppm");
-  std::filesystem::path bad = folder.write("bad.txt", "a.ppm 0\nb.ppm -7\n");
-  CHECK(contains(thrown<InputError>([&] { read_list(bad); }), "bad.txt:2: label -7"));
-  CHECK(contains(thrown<InputError>([&] { read_list(folder / "none.txt"); }), "none.txt: no such file"));
-  CHECK(contains(thrown<InputError>([&] { open_dataset("list", folder / "list.txt", "all"); }),
-                 "a.ppm: the data set"));
-  CHECK_THROWS_AS(write_list(folder / "no/such/folder.txt", dataset), MachineError);
 }
 
 }  // namespace plumage

@@ -1,0 +1,251 @@
+// Layout: a header, all pixels, a table with an entry a picture. Numbers are the machine's own: a cache does not travel.
+#include "data/packed_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <sstream>
+#include <thread>
+
+#include "data/checksum.h"
+#include "tensor/errors.h"
+
+namespace plumage {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kMagic[8] = {'p', 'l', 'u', 'm', 'p', 'a', 'c', 'k'};
+constexpr uint32_t kVersion = 1;
+
+struct Header {
+  char magic[8];
+  uint32_t version, entry_bytes;
+  uint64_t source;          // checksum of what it was made from
+  uint64_t count;           // of entries
+  uint64_t table;           // where they begin
+  uint64_t table_checksum;  // of all from there to the end
+  uint64_t checksum;        // of the header up to here
+};
+
+// A picture's pixels; or, with width 0, `height` bytes of text that say why there are none.
+struct Entry {
+  uint64_t begin, checksum;
+  uint32_t width, height;
+  uint64_t bytes() const { return width == 0 ? height : uint64_t(width) * height * 3; }
+};
+
+template <class T>
+std::span<const uint8_t> bytes_of(const T* first, size_t count) {
+  return {reinterpret_cast<const uint8_t*>(first), count * sizeof(T)};
+}
+
+uint64_t checksum_of(const Header& header) { return checksum(bytes_of(&header, 1).first(offsetof(Header, checksum))); }
+
+uint64_t checksum_of(const std::string& text) { return checksum(bytes_of(text.data(), text.size())); }
+
+// Which pictures, cut how: what gives the file its name.
+std::string wish(const Dataset& dataset, int64_t short_side) {
+  std::ostringstream text;
+  text << fs::absolute(dataset.root).lexically_normal().string() << '\n' << short_side << '\n';
+  for (const Sample& sample : dataset.samples) {
+    text << sample.path.string();
+    if (const auto& box = sample.box) {
+      for (int64_t n : {box->x, box->y, box->width, box->height, sample.stated_width, sample.stated_height}) text << '\t' << n;
+    }
+    text << '\n';
+  }
+  return text.str();
+}
+
+// What the sources were when they were decoded, and by what.
+std::string state_of_sources(const Dataset& dataset) {
+  std::ostringstream text;
+#if PLUMAGE_HAS_JPEG
+  text << "jpeg\n";
+#endif
+  for (const Sample& sample : dataset.samples) {
+    struct stat status{};
+    if (stat(sample.path.c_str(), &status) != 0) status = {};
+    text << status.st_size << ' ' << status.st_mtim.tv_sec << ' ' << status.st_mtim.tv_nsec << '\n';
+  }
+  return text.str();
+}
+
+std::string file_name(const Dataset& dataset, int64_t short_side, uint64_t wish) {
+  std::string name = dataset.name.empty() ? "pictures" : dataset.name;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '-';
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%08x", unsigned(wish ^ wish >> 32));
+  return message(name.substr(0, 60), "-", short_side, "-", digits, ".packed");
+}
+
+// A file being written, locked for as long as it is open. Its name is the finished file's and `.part`.
+class PartFile {
+ public:
+  explicit PartFile(const fs::path& finished) : finished_(finished), path_(finished.string() + ".part") {
+    while (true) {
+      file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+      if (file_ < 0) fail("cannot be made");
+      while (flock(file_, LOCK_EX) != 0) {
+        if (errno != EINTR) fail("cannot be locked");
+      }
+      // Whoever held the lock may have finished and renamed this very file, or dropped it.
+      struct stat mine{}, named{};
+      bool same = fstat(file_, &mine) == 0 && stat(path_.c_str(), &named) == 0 && mine.st_ino == named.st_ino &&
+                  mine.st_dev == named.st_dev;
+      if (same) return;
+      close(file_);
+    }
+  }
+  ~PartFile() {
+    if (!done_) unlink(path_.c_str());
+    close(file_);
+  }
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
+
+  void clear() {
+    if (ftruncate(file_, 0) != 0) fail("cannot be emptied");
+  }
+
+  // Takes room at the end; threads write into theirs at once.
+  uint64_t reserve(uint64_t bytes) { return end_.fetch_add(bytes); }
+
+  void write(uint64_t at, std::span<const uint8_t> bytes) {
+    while (!bytes.empty()) {
+      ssize_t n = pwrite(file_, bytes.data(), bytes.size(), off_t(at));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) fail("cannot be written");
+      bytes = bytes.subspan(size_t(n));
+      at += uint64_t(n);
+    }
+  }
+
+  void finish() {
+    if (fsync(file_) != 0) fail("cannot be written");
+    if (rename(path_.c_str(), finished_.c_str()) != 0) fail("cannot be renamed");
+    done_ = true;
+  }
+
+ private:
+  [[noreturn]] void fail(const char* what) const {
+    throw MachineError(message(path_.string(), ": the cache of decoded pictures ", what, ": ", std::strerror(errno)));
+  }
+
+  fs::path finished_, path_;
+  int file_ = -1;
+  std::atomic<uint64_t> end_ = sizeof(Header);
+  bool done_ = false;
+};
+
+// Runs check(i) for all i by several threads; false as soon as one is false.
+bool all_of(size_t count, int threads, const std::function<bool(size_t)>& check) {
+  std::atomic<size_t> next = 0;
+  std::atomic<bool> sound = true;
+  std::vector<std::jthread> workers;
+  for (int t = 0; t < std::min<int64_t>(worker_threads(threads), int64_t(count)); ++t) {
+    workers.emplace_back([&] {
+      for (size_t i; sound && (i = next++) < count;) {
+        if (!check(i)) sound = false;
+      }
+    });
+  }
+  workers.clear();
+  return sound;
+}
+
+}  // namespace
+
+PackedFile::PackedFile(const fs::path& folder, const Dataset& dataset, const DecodeOptions& options) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!fs::is_directory(folder)) throw InputError(folder.string() + ": wanted a folder for caches of decoded pictures");
+  std::string wanted = wish(dataset, options.short_side);
+  path_ = folder / file_name(dataset, options.short_side, checksum_of(wanted));
+  uint64_t source = checksum_of(wanted + state_of_sources(dataset));
+  if (!open(source, dataset.size(), options.threads)) build(source, dataset, options);
+}
+
+PackedFile::~PackedFile() { unmap(); }
+
+void PackedFile::unmap() {
+  if (bytes_) munmap(const_cast<uint8_t*>(bytes_), size_);
+  bytes_ = nullptr;
+  pictures_.clear();
+}
+
+// False unless the file is there, of these sources, and every byte is as it was written.
+bool PackedFile::open(uint64_t source, int64_t count, int threads) {
+  int file = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  struct stat status{};
+  size_ = fstat(file, &status) == 0 && S_ISREG(status.st_mode) ? size_t(status.st_size) : 0;
+  void* address = size_ >= sizeof(Header) ? mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+  close(file);
+  if (address == MAP_FAILED) return false;
+  bytes_ = static_cast<const uint8_t*>(address);
+
+  Header header;
+  std::memcpy(&header, bytes_, sizeof header);
+  bool sound = std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 && header.version == kVersion &&
+               header.entry_bytes == sizeof(Entry) && header.checksum == checksum_of(header) &&
+               header.source == source && header.count == uint64_t(count) && header.table <= size_ &&
+               size_ - header.table == header.count * sizeof(Entry) &&
+               header.table_checksum == checksum({bytes_ + header.table, size_ - header.table});
+  std::vector<Entry> entries;
+  if (sound) {
+    entries.resize(size_t(count));
+    std::memcpy(entries.data(), bytes_ + header.table, entries.size() * sizeof(Entry));
+  }
+  sound = sound && all_of(entries.size(), threads, [&](size_t i) {
+    const Entry& e = entries[i];
+    return e.begin <= header.table && e.bytes() <= header.table - e.begin &&
+           checksum({bytes_ + e.begin, size_t(e.bytes())}, i) == e.checksum;
+  });
+  if (!sound) {
+    unmap();
+    return false;
+  }
+  pictures_.resize(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Entry& e = entries[i];
+    if (e.width == 0) pictures_[i].problem.assign(reinterpret_cast<const char*>(bytes_) + e.begin, e.height);
+    else pictures_[i] = {e.width, e.height, bytes_ + e.begin, ""};
+  }
+  return true;
+}
+
+void PackedFile::build(uint64_t source, const Dataset& dataset, const DecodeOptions& options) {
+  PartFile part(path_);
+  if (open(source, dataset.size(), options.threads)) return;  // another process made it while this one waited
+  part.clear();
+  std::vector<Entry> entries(dataset.samples.size());
+  decode_samples(dataset, options, [&](int64_t i, Image&& image, const std::string& problem) {
+    Entry& e = entries[size_t(i)];
+    std::span<const uint8_t> bytes = image.rgb;
+    if (!problem.empty()) bytes = bytes_of(problem.data(), problem.size());
+    e = {part.reserve(bytes.size()), checksum(bytes, uint64_t(i)), uint32_t(image.width),
+         uint32_t(problem.empty() ? image.height : int64_t(problem.size()))};
+    part.write(e.begin, bytes);
+  });
+  std::span<const uint8_t> table = bytes_of(entries.data(), entries.size());
+  Header header{{}, kVersion, sizeof(Entry), source, entries.size(), part.reserve(table.size()), checksum(table), 0};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.checksum = checksum_of(header);
+  part.write(header.table, table);
+  part.write(0, bytes_of(&header, 1));
+  part.finish();
+  built_ = true;
+  if (!open(source, dataset.size(), options.threads))
+    throw MachineError(path_.string() + ": the cache of decoded pictures is not what was written; is the disk sound?");
+}
+
+}  // namespace plumage
