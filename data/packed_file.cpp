@@ -129,8 +129,8 @@ class PartFile {
     }
   }
 
+  // Not synced to the disk: a file that a power cut left incomplete has not its checksums.
   void finish() {
-    if (fsync(file_) != 0) fail("cannot be written");
     if (rename(path_.c_str(), finished_.c_str()) != 0) fail("cannot be renamed");
     done_ = true;
   }

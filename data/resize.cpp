@@ -1,6 +1,9 @@
-// Two separable passes over fixed-point weights. A pass works on whole pixels (four lanes, one unused) or
-// whole rows. Next in the walk: data/augment.cpp.
+// Two separable passes over fixed-point weights, sixteen rows or sixteen bytes of a row at a time. Next in the walk: data/augment.cpp.
 #include "data/resize.h"
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -15,8 +18,11 @@ constexpr int kPrecision =
     22;  // fraction bits of a weight: 8 bits of pixel and 2 of headroom remain in int32
 constexpr int64_t kLargestSide = 65535;
 
-typedef uint8_t Bytes4 __attribute__((vector_size(4)));
-typedef int32_t Lanes4 __attribute__((vector_size(16)));
+constexpr int kLanes = 16;
+
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+typedef uint16_t Halves16 __attribute__((vector_size(32)));
+typedef int32_t Lanes16 __attribute__((vector_size(64)));
 
 /// For each output position of one axis: the first source pixel and the weights from there on.
 struct Axis {
@@ -56,56 +62,146 @@ Axis make_axis(int64_t size, double low, double high, int64_t full, int64_t begi
   return axis;
 }
 
-/// One row, [width, 3] to [outputs, 3]. Both buffers have a spare byte: pixels are read and written four
-/// bytes wide.
-void resize_row(const uint8_t* in, const Axis& axis, uint8_t* out) {
-  for (int64_t i = 0; i < axis.outputs(); ++i) {
-    const uint8_t* pixel = in + axis.first[size_t(i)] * 3;
-    const int32_t* weight = axis.at(i);
-    Lanes4 sum = Lanes4{} + (1 << (kPrecision - 1));
-    for (int64_t t = 0; t < axis.count[size_t(i)]; ++t, pixel += 3) {
-      Bytes4 bytes;
-      std::memcpy(&bytes, pixel, 4);
-      sum += __builtin_convertvector(bytes, Lanes4) * weight[t];
+/// 16 x 16 bytes turned: column i becomes v[i]. Each round deals two halves of the rows together like cards.
+void turn(Bytes16 (&v)[kLanes]) {
+  for (int round = 0; round < 4; ++round) {
+    Bytes16 dealt[kLanes];
+    for (int i = 0; i < kLanes / 2; ++i) {
+      Bytes16 a = v[i], b = v[i + kLanes / 2];
+      dealt[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      dealt[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
-    Lanes4 level = sum >> kPrecision;
-    level =
-        level > 255 ? Lanes4{} + 255 : level;  // many rounded weights may add up to a little more than one
-    Bytes4 rounded = __builtin_convertvector(level, Bytes4);
-    std::memcpy(out + i * 3, &rounded, 4);
+    std::copy(dealt, dealt + kLanes, v);
   }
 }
+
+// By doubling: g++ 12 takes vectors apart where a number grows or shrinks to a quarter at once. AVX-512 can, if told.
+Lanes16 widened(const Bytes16& bytes) {
+#ifdef __AVX512F__
+  return (Lanes16)_mm512_cvtepu8_epi32((__m128i)bytes);
+#else
+  return __builtin_convertvector(__builtin_convertvector(bytes, Halves16), Lanes16);
+#endif
+}
+
+// Many rounded weights may add up to a little more than one.
+Bytes16 rounded(Lanes16 sum) {
+  Lanes16 level = sum >> kPrecision;
+#ifdef __AVX512F__
+  return (Bytes16)_mm512_cvtusepi32_epi8((__m512i)level);
+#else
+  level = level > 255 ? Lanes16{} + 255 : level;
+  return __builtin_convertvector(__builtin_convertvector(level, Halves16), Bytes16);
+#endif
+}
+
+/// The pass along rows, sixteen rows at a time: turned so that a vector holds one byte of each, all rows share their
+/// weights; then turned back. Source pixels low .. high-1 are looked at.
+class RowPass {
+ public:
+  RowPass(const Axis& axis, int64_t low, int64_t high)
+      : axis_(axis), low_(low), in_bytes_((high - low) * 3), out_bytes_(axis.outputs() * 3),
+        in_(size_t(in_bytes_ + kLanes)), out_(size_t(out_bytes_ + kLanes)), spare_(size_t(out_bytes_)) {}
+
+  /// `count` rows of at most sixteen, from `in` (pixel `low` of the first) to `out`; strides in bytes.
+  void run(const uint8_t* in, int64_t in_stride, int64_t count, uint8_t* out, int64_t out_stride) {
+    const uint8_t* from[kLanes];
+    uint8_t* to[kLanes];
+    for (int64_t r = 0; r < kLanes; ++r) {  // what is missing of sixteen is read twice and written nowhere
+      from[r] = in + std::min(r, count - 1) * in_stride;
+      to[r] = r < count ? out + r * out_stride : spare_.data();
+    }
+    int64_t at = 0;
+    for (; at + kLanes <= in_bytes_; at += kLanes) load<kLanes>(from, at, kLanes);
+    if (at < in_bytes_) load<0>(from, at, size_t(in_bytes_ - at));
+    for (int64_t i = 0; i < axis_.outputs(); ++i) pixel(i);
+    for (at = 0; at + kLanes <= out_bytes_; at += kLanes) store<kLanes>(to, at, kLanes);
+    if (at < out_bytes_) store<0>(to, at, size_t(out_bytes_ - at));
+  }
+
+ private:
+  // `whole`: sixteen bytes of each row, else `bytes`.
+  template <int whole>
+  void load(const uint8_t* const (&from)[kLanes], int64_t at, size_t bytes) {
+    Bytes16 block[kLanes] = {};
+    for (int r = 0; r < kLanes; ++r) std::memcpy(&block[r], from[r] + at, whole ? whole : bytes);
+    turn(block);
+    std::memcpy(in_.data() + at, block, sizeof block);
+  }
+
+  template <int whole>
+  void store(uint8_t* const (&to)[kLanes], int64_t at, size_t bytes) {
+    Bytes16 block[kLanes];
+    std::memcpy(block, out_.data() + at, sizeof block);
+    turn(block);
+    for (int r = 0; r < kLanes; ++r) std::memcpy(to[r] + at, &block[r], whole ? whole : bytes);
+  }
+
+  void pixel(int64_t i) {
+    const Bytes16* in = in_.data() + (axis_.first[size_t(i)] - low_) * 3;
+    const int32_t* weight = axis_.at(i);
+    Lanes16 half = Lanes16{} + (1 << (kPrecision - 1)), red = half, green = half, blue = half;
+    for (int64_t t = 0; t < axis_.count[size_t(i)]; ++t, in += 3) {
+      red += widened(in[0]) * weight[t];
+      green += widened(in[1]) * weight[t];
+      blue += widened(in[2]) * weight[t];
+    }
+    out_[size_t(i * 3)] = rounded(red);
+    out_[size_t(i * 3 + 1)] = rounded(green);
+    out_[size_t(i * 3 + 2)] = rounded(blue);
+  }
+
+  const Axis& axis_;
+  int64_t low_, in_bytes_, out_bytes_;
+  std::vector<Bytes16> in_, out_;  // byte column by byte column
+  std::vector<uint8_t> spare_;
+};
 
 /// All rows of `in` (from source row `in_top` on, `bytes` each) to the axis's rows.
 void resize_columns(const std::vector<uint8_t>& in, int64_t in_top, int64_t bytes, const Axis& axis,
                     Image& out) {
-  std::vector<int32_t> sums(size_t(bytes), 0);
   for (int64_t y = 0; y < axis.outputs(); ++y) {
-    std::fill(sums.begin(), sums.end(), 1 << (kPrecision - 1));
     const uint8_t* row = in.data() + (axis.first[size_t(y)] - in_top) * bytes;
-    for (int64_t t = 0; t < axis.count[size_t(y)]; ++t, row += bytes) {
-      int32_t weight = axis.at(y)[t];
-      int32_t* sum = sums.data();
-      for (int64_t i = 0; i < bytes; ++i) sum[i] += weight * row[i];
-    }
+    const int32_t* weight = axis.at(y);
     uint8_t* target = out.row(y);
-    for (int64_t i = 0; i < bytes; ++i) target[i] = uint8_t(std::min(sums[size_t(i)] >> kPrecision, 255));
+    for (int64_t at = 0; at < bytes; at += kLanes) {
+      size_t count = size_t(std::min<int64_t>(kLanes, bytes - at));
+      Lanes16 sum = Lanes16{} + (1 << (kPrecision - 1));
+      for (int64_t t = 0; t < axis.count[size_t(y)]; ++t) {
+        Bytes16 some;  // `in` has room behind its end
+        std::memcpy(&some, row + t * bytes + at, kLanes);
+        sum += widened(some) * weight[t];
+      }
+      Bytes16 level = rounded(sum);
+      if (count == kLanes) std::memcpy(target + at, &level, kLanes);
+      else std::memcpy(target + at, &level, count);
+    }
   }
 }
 
-Image resize_axes(const PixelView& source, const Axis& across, const Axis& down) {
-  int64_t top = source.height, bottom = 0;  // the source rows that the second pass will ask for
-  for (int64_t y = 0; y < down.outputs(); ++y) {
-    top = std::min(top, down.first[size_t(y)]);
-    bottom = std::max(bottom, down.first[size_t(y)] + down.count[size_t(y)]);
+struct Extent {
+  int64_t low, high;  // source positions low .. high-1 that an axis looks at
+};
+
+Extent extent(const Axis& axis) {
+  Extent e{axis.first[0], 0};
+  for (int64_t i = 0; i < axis.outputs(); ++i) {
+    e.low = std::min(e.low, axis.first[size_t(i)]);
+    e.high = std::max(e.high, axis.first[size_t(i)] + axis.count[size_t(i)]);
   }
+  return e;
+}
+
+Image resize_axes(const PixelView& source, const Axis& across, const Axis& down) {
+  auto [left, right] = extent(across);
+  auto [top, bottom] = extent(down);
   Image out(across.outputs(), down.outputs());
   int64_t bytes = across.outputs() * 3;
-  std::vector<uint8_t> narrowed(size_t((bottom - top) * bytes + 1));
-  std::vector<uint8_t> row(size_t(source.width * 3 + 1));
-  for (int64_t y = top; y < bottom; ++y) {
-    std::memcpy(row.data(), source.rgb + y * source.stride, size_t(source.width * 3));
-    resize_row(row.data(), across, narrowed.data() + (y - top) * bytes);
+  std::vector<uint8_t> narrowed(size_t((bottom - top) * bytes + kLanes));
+  RowPass pass(across, left, right);
+  for (int64_t y = top; y < bottom; y += kLanes) {
+    pass.run(source.rgb + y * source.stride + left * 3, source.stride, std::min<int64_t>(kLanes, bottom - y),
+             narrowed.data() + (y - top) * bytes, bytes);
   }
   resize_columns(narrowed, top, bytes, down, out);
   return out;
