@@ -2,7 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -226,15 +228,24 @@ void write_lists(const std::string& folder, const std::vector<Split>& splits) {
   std::cerr << folder << ": read it back with --data " << folder << " --dataset list\n";
 }
 
+// Nobody asked for the default sheet: where it cannot be written the rest is said all the same.
+void draw_sheet(const Arguments& a, Findings& found) {
+  auto rows = sheet_rows(found);
+  if (rows.empty()) return;
+  std::string file = a.sheet.empty() ? a.dataset + "-contact-sheet.png" : a.sheet;
+  try {
+    write_png(file, contact_sheet(rows, {.cell = kThumbnail}));
+    found.sheet = file;
+  } catch (const MachineError& error) {
+    if (!a.sheet.empty()) throw;
+    std::cerr << "warning: no contact sheet: " << error.what() << "; name another place with --sheet\n";
+  }
+}
+
 void run(const Arguments& a) {
   Findings found = examine(a);
   if (!a.lists.empty()) write_lists(a.lists, found.splits);
-  if (!a.no_sheet) {
-    if (auto rows = sheet_rows(found); !rows.empty()) {
-      found.sheet = a.sheet.empty() ? a.dataset + "-contact-sheet.png" : a.sheet;
-      write_png(found.sheet, contact_sheet(rows, {.cell = kThumbnail}));
-    }
-  }
+  if (!a.no_sheet) draw_sheet(a, found);
   if (std::string warning = duplicates_warning(found.splits, found.duplicates); !warning.empty())
     std::cerr << "warning: " << warning << '\n';
   // Names of files need not be UTF-8, JSON must be.

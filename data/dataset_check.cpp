@@ -56,9 +56,12 @@ std::string join(const std::vector<std::string>& parts) {
 
 std::vector<Split> open_splits(const std::string& kind, const fs::path& root, const DatasetOptions& options) {
   const readers::Layout& layout = readers::find_layout(kind);
-  if (layout.read == readers::read_lists && fs::is_regular_file(root)) return {{"all", open_dataset(kind, root, "all", options)}};
   std::vector<std::string> names;
   for (const readers::SplitSize& known : layout.splits) names.push_back(known.split);
+  if (layout.read == readers::read_lists && fs::is_regular_file(root)) {  // one list, unless it is to be parted
+    names = {"all"};
+    if (options.validation > 0) names = {"train"};
+  }
   if (options.validation > 0 && std::find(names.begin(), names.end(), "validation") == names.end())
     names.insert(names.begin() + 1, "validation");
   std::vector<Split> splits;

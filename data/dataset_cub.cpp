@@ -34,6 +34,7 @@ std::unordered_map<int64_t, Region> read_boxes(const fs::path& file) {
       sides[i] = table.number(row, i + 1);
       if (!(std::abs(sides[i]) < 1e6)) table.fail(row, "a box of more than a million pixels");
     }
+    if (sides[0] < 0 || sides[1] < 0 || sides[2] <= 0 || sides[3] <= 0) table.fail(row, "a box outside of any picture");
     int64_t left = int64_t(sides[0]), top = int64_t(sides[1]);
     boxes[table.integer(row, 0)] = {left, top, int64_t(sides[0] + sides[2]) - left,
                                     int64_t(sides[1] + sides[3]) - top};

@@ -71,6 +71,11 @@ int64_t side(const TextTable& table, const TextRow& row, size_t column) {
   return value;
 }
 
+std::string five_digits(int64_t label) {
+  std::string digits = std::to_string(label);
+  return std::string(5 - std::min<size_t>(5, digits.size()), '0') + digits;
+}
+
 // Rows of a table as samples in `folder`. The region's corners X1, Y1 belong to the sign, X2, Y2 do not.
 std::vector<Sample> read_table(const fs::path& file, const fs::path& folder) {
   TextTable table(file, ';', 8, kHeading);
@@ -79,6 +84,7 @@ std::vector<Sample> read_table(const fs::path& file, const fs::path& folder) {
     Sample sample{folder / row.fields[0], table.integer(row, 7), {}, ""};
     int64_t left = side(table, row, 3), top = side(table, row, 4);
     sample.box = Region{left, top, side(table, row, 5) - left, side(table, row, 6) - top};
+    if (sample.box->width < 1 || sample.box->height < 1) table.fail(row, "a region of no pixels");
     sample.stated_width = side(table, row, 1);
     sample.stated_height = side(table, row, 2);
     if (sample.label < 0 || sample.label >= int64_t(kSigns.size())) {
@@ -99,7 +105,10 @@ void read_training(const fs::path& root, std::vector<Sample>& samples) {
   std::sort(folders.begin(), folders.end());
   for (const fs::path& folder : folders) {
     std::string name = folder.filename().string();
-    for (Sample& sample : read_table(folder / ("GT-" + name + ".csv"), folder)) {
+    fs::path file = folder / ("GT-" + name + ".csv");
+    for (Sample& sample : read_table(file, folder)) {
+      if (name.size() == 5 && name != five_digits(sample.label))
+        throw InputError(message(file.string(), ": class ", sample.label, " in the folder of another: ", sample.path.filename().string()));
       sample.group = track_of(name, sample.path.filename().string());
       samples.push_back(std::move(sample));
     }

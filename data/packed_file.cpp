@@ -56,7 +56,8 @@ std::string wish(const Dataset& dataset, int64_t short_side) {
   std::ostringstream text;
   text << fs::absolute(dataset.root).lexically_normal().string() << '\n' << short_side << '\n';
   for (const Sample& sample : dataset.samples) {
-    text << sample.path.string();
+    fs::path relative = sample.path.lexically_relative(dataset.root);
+    text << (relative.empty() ? sample.path : relative).string();
     if (const auto& box = sample.box) {
       for (int64_t n : {box->x, box->y, box->width, box->height, sample.stated_width, sample.stated_height}) text << '\t' << n;
     }
@@ -171,7 +172,7 @@ PackedFile::PackedFile(const fs::path& folder, const Dataset& dataset, const Dec
   std::string wanted = wish(dataset, options.short_side);
   path_ = folder / file_name(dataset, options.short_side, checksum_of(wanted));
   uint64_t source = checksum_of(wanted + state_of_sources(dataset));
-  if (!open(source, dataset.size(), options.threads)) build(source, dataset, options);
+  if (!open(source, dataset, options.threads, true)) build(source, dataset, options);
 }
 
 PackedFile::~PackedFile() { unmap(); }
@@ -182,8 +183,9 @@ void PackedFile::unmap() {
   pictures_.clear();
 }
 
-// False unless the file is there, of these sources, and every byte is as it was written.
-bool PackedFile::open(uint64_t source, int64_t count, int threads) {
+// False unless the file is there, of these sources, and (to `verify`) every byte is as it was written.
+bool PackedFile::open(uint64_t source, const Dataset& dataset, int threads, bool verify) {
+  const size_t count = dataset.samples.size();
   int file = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return false;
   struct stat status{};
@@ -197,18 +199,18 @@ bool PackedFile::open(uint64_t source, int64_t count, int threads) {
   std::memcpy(&header, bytes_, sizeof header);
   bool sound = std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 && header.version == kVersion &&
                header.entry_bytes == sizeof(Entry) && header.checksum == checksum_of(header) &&
-               header.source == source && header.count == uint64_t(count) && header.table <= size_ &&
+               header.source == source && header.count == count && header.table <= size_ &&
                size_ - header.table == header.count * sizeof(Entry) &&
                header.table_checksum == checksum({bytes_ + header.table, size_ - header.table});
   std::vector<Entry> entries;
   if (sound) {
-    entries.resize(size_t(count));
+    entries.resize(count);
     std::memcpy(entries.data(), bytes_ + header.table, entries.size() * sizeof(Entry));
   }
   sound = sound && all_of(entries.size(), threads, [&](size_t i) {
     const Entry& e = entries[i];
     return e.begin <= header.table && e.bytes() <= header.table - e.begin &&
-           checksum({bytes_ + e.begin, size_t(e.bytes())}, i) == e.checksum;
+           (!verify || checksum({bytes_ + e.begin, size_t(e.bytes())}, i) == e.checksum);
   });
   if (!sound) {
     unmap();
@@ -225,7 +227,7 @@ bool PackedFile::open(uint64_t source, int64_t count, int threads) {
 
 void PackedFile::build(uint64_t source, const Dataset& dataset, const DecodeOptions& options) {
   PartFile part(path_);
-  if (open(source, dataset.size(), options.threads)) return;  // another process made it while this one waited
+  if (open(source, dataset, options.threads, true)) return;  // another process made it while this one waited
   part.clear();
   std::vector<Entry> entries(dataset.samples.size());
   decode_samples(dataset, options, [&](int64_t i, Image&& image, const std::string& problem) {
@@ -244,7 +246,7 @@ void PackedFile::build(uint64_t source, const Dataset& dataset, const DecodeOpti
   part.write(0, bytes_of(&header, 1));
   part.finish();
   built_ = true;
-  if (!open(source, dataset.size(), options.threads))
+  if (!open(source, dataset, options.threads, false))
     throw MachineError(path_.string() + ": the cache of decoded pictures is not what was written; is the disk sound?");
 }
 

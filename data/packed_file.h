@@ -36,7 +36,7 @@ class PackedFile {
   const std::vector<PackedPicture>& pictures() const { return pictures_; }
 
  private:
-  bool open(uint64_t source, int64_t count, int threads);
+  bool open(uint64_t source, const Dataset& dataset, int threads, bool verify);
   void build(uint64_t source, const Dataset& dataset, const DecodeOptions& options);
   void unmap();
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "tensor/errors.h"
 
@@ -19,8 +20,11 @@ constexpr int kPrecision =
 constexpr int64_t kLargestSide = 65535;
 
 constexpr int kLanes = 16;
+[[maybe_unused]] constexpr uint16_t kAllLanes = 0xffff;
 
 typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+typedef uint8_t Bytes32 __attribute__((vector_size(32)));
+typedef Bytes32 AnyBytes32 __attribute__((aligned(1), may_alias));  // wherever it lies
 typedef uint16_t Halves16 __attribute__((vector_size(32)));
 typedef int32_t Lanes16 __attribute__((vector_size(64)));
 
@@ -62,14 +66,17 @@ Axis make_axis(int64_t size, double low, double high, int64_t full, int64_t begi
   return axis;
 }
 
-/// 16 x 16 bytes turned: column i becomes v[i]. Each round deals two halves of the rows together like cards.
-void turn(Bytes16 (&v)[kLanes]) {
+/// Two blocks of 16 x 16 bytes, side by side, each turned: column i of the left one becomes the first half of v[i],
+/// that of the right one the second. Each round deals two halves of the rows together like cards.
+void turn(Bytes32 (&v)[kLanes]) {
   for (int round = 0; round < 4; ++round) {
-    Bytes16 dealt[kLanes];
+    Bytes32 dealt[kLanes];
     for (int i = 0; i < kLanes / 2; ++i) {
-      Bytes16 a = v[i], b = v[i + kLanes / 2];
-      dealt[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      dealt[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      Bytes32 a = v[i], b = v[i + kLanes / 2];
+      dealt[2 * i] = __builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 16, 48, 17, 49,
+                                             18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55);
+      dealt[2 * i + 1] = __builtin_shufflevector(a, b, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47, 24, 56,
+                                                 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63);
     }
     std::copy(dealt, dealt + kLanes, v);
   }
@@ -78,7 +85,7 @@ void turn(Bytes16 (&v)[kLanes]) {
 // By doubling: g++ 12 takes vectors apart where a number grows or shrinks to a quarter at once. AVX-512 can, if told.
 Lanes16 widened(const Bytes16& bytes) {
 #ifdef __AVX512F__
-  return (Lanes16)_mm512_cvtepu8_epi32((__m128i)bytes);
+  return (Lanes16)_mm512_maskz_cvtepu8_epi32(kAllLanes, (__m128i)bytes);
 #else
   return __builtin_convertvector(__builtin_convertvector(bytes, Halves16), Lanes16);
 #endif
@@ -88,7 +95,7 @@ Lanes16 widened(const Bytes16& bytes) {
 Bytes16 rounded(Lanes16 sum) {
   Lanes16 level = sum >> kPrecision;
 #ifdef __AVX512F__
-  return (Bytes16)_mm512_cvtusepi32_epi8((__m512i)level);
+  return (Bytes16)_mm512_maskz_cvtusepi32_epi8(kAllLanes, (__m512i)level);
 #else
   level = level > 255 ? Lanes16{} + 255 : level;
   return __builtin_convertvector(__builtin_convertvector(level, Halves16), Bytes16);
@@ -101,7 +108,7 @@ class RowPass {
  public:
   RowPass(const Axis& axis, int64_t low, int64_t high)
       : axis_(axis), low_(low), in_bytes_((high - low) * 3), out_bytes_(axis.outputs() * 3),
-        in_(size_t(in_bytes_ + kLanes)), out_(size_t(out_bytes_ + kLanes)), spare_(size_t(out_bytes_)) {}
+        in_(size_t(in_bytes_ + kBlock)), out_(size_t(out_bytes_ + kBlock)), spare_(size_t(out_bytes_)) {}
 
   /// `count` rows of at most sixteen, from `in` (pixel `low` of the first) to `out`; strides in bytes.
   void run(const uint8_t* in, int64_t in_stride, int64_t count, uint8_t* out, int64_t out_stride) {
@@ -112,29 +119,44 @@ class RowPass {
       to[r] = r < count ? out + r * out_stride : spare_.data();
     }
     int64_t at = 0;
-    for (; at + kLanes <= in_bytes_; at += kLanes) load<kLanes>(from, at, kLanes);
+    for (; at + kBlock <= in_bytes_; at += kBlock) load<kBlock>(from, at, kBlock);
     if (at < in_bytes_) load<0>(from, at, size_t(in_bytes_ - at));
     for (int64_t i = 0; i < axis_.outputs(); ++i) pixel(i);
-    for (at = 0; at + kLanes <= out_bytes_; at += kLanes) store<kLanes>(to, at, kLanes);
+    for (at = 0; at + kBlock <= out_bytes_; at += kBlock) store<kBlock>(to, at, kBlock);
     if (at < out_bytes_) store<0>(to, at, size_t(out_bytes_ - at));
   }
 
  private:
-  // `whole`: sixteen bytes of each row, else `bytes`.
+  static constexpr int kBlock = 2 * kLanes;
+
+  // `whole`: bytes of each row, known when this is compiled; 0: as many as `bytes` says.
   template <int whole>
   void load(const uint8_t* const (&from)[kLanes], int64_t at, size_t bytes) {
-    Bytes16 block[kLanes] = {};
-    for (int r = 0; r < kLanes; ++r) std::memcpy(&block[r], from[r] + at, whole ? whole : bytes);
+    Bytes32 block[kLanes] = {};
+    for (int r = 0; r < kLanes; ++r) {
+      if constexpr (whole) block[r] = *reinterpret_cast<const AnyBytes32*>(from[r] + at);
+      else std::memcpy(&block[r], from[r] + at, bytes);
+    }
     turn(block);
-    std::memcpy(in_.data() + at, block, sizeof block);
+    for (int i = 0; i < kLanes; ++i) {
+      in_[size_t(at + i)] = __builtin_shufflevector(block[i], block[i], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      in_[size_t(at + i + kLanes)] =
+          __builtin_shufflevector(block[i], block[i], 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
   }
 
   template <int whole>
   void store(uint8_t* const (&to)[kLanes], int64_t at, size_t bytes) {
-    Bytes16 block[kLanes];
-    std::memcpy(block, out_.data() + at, sizeof block);
+    Bytes32 block[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      block[i] = __builtin_shufflevector(out_[size_t(at + i)], out_[size_t(at + i + kLanes)], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+                                         11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
     turn(block);
-    for (int r = 0; r < kLanes; ++r) std::memcpy(to[r] + at, &block[r], whole ? whole : bytes);
+    for (int r = 0; r < kLanes; ++r) {
+      if constexpr (whole) *reinterpret_cast<AnyBytes32*>(to[r] + at) = block[r];
+      else std::memcpy(to[r] + at, &block[r], bytes);
+    }
   }
 
   void pixel(int64_t i) {
@@ -158,10 +180,10 @@ class RowPass {
 };
 
 /// All rows of `in` (from source row `in_top` on, `bytes` each) to the axis's rows.
-void resize_columns(const std::vector<uint8_t>& in, int64_t in_top, int64_t bytes, const Axis& axis,
+void resize_columns(const uint8_t* in, int64_t in_top, int64_t bytes, const Axis& axis,
                     Image& out) {
   for (int64_t y = 0; y < axis.outputs(); ++y) {
-    const uint8_t* row = in.data() + (axis.first[size_t(y)] - in_top) * bytes;
+    const uint8_t* row = in + (axis.first[size_t(y)] - in_top) * bytes;
     const int32_t* weight = axis.at(y);
     uint8_t* target = out.row(y);
     for (int64_t at = 0; at < bytes; at += kLanes) {
@@ -197,13 +219,13 @@ Image resize_axes(const PixelView& source, const Axis& across, const Axis& down)
   auto [top, bottom] = extent(down);
   Image out(across.outputs(), down.outputs());
   int64_t bytes = across.outputs() * 3;
-  std::vector<uint8_t> narrowed(size_t((bottom - top) * bytes + kLanes));
+  auto narrowed = std::make_unique_for_overwrite<uint8_t[]>(size_t((bottom - top) * bytes + kLanes));
   RowPass pass(across, left, right);
   for (int64_t y = top; y < bottom; y += kLanes) {
     pass.run(source.rgb + y * source.stride + left * 3, source.stride, std::min<int64_t>(kLanes, bottom - y),
-             narrowed.data() + (y - top) * bytes, bytes);
+             narrowed.get() + (y - top) * bytes, bytes);
   }
-  resize_columns(narrowed, top, bytes, down, out);
+  resize_columns(narrowed.get(), top, bytes, down, out);
   return out;
 }
 

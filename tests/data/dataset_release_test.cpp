@@ -96,6 +96,7 @@ TEST_CASE("release: CUB's five tables; rows that make no sense are named") {
       {"train_test_split.txt", "1 1\n2 0\n3 5\n", "images.txt:3: train_test_split.txt says 5"},
       {"bounding_boxes.txt", "1 1 0 2 3\n2 0 0 nan 4\n3 0 0 4 4\n", "bounding_boxes.txt:2: `nan` is not a number"},
       {"bounding_boxes.txt", "1 1 0 2 3\n2 0 0 1e300 4\n", "bounding_boxes.txt:2: a box of more"},
+      {"bounding_boxes.txt", "1 1 0 2 3\n2 0 0 -4 4\n3 0 0 4 4\n", "bounding_boxes.txt:2: a box outside"},
       {"classes.txt", "1 001.Auk\n1 002.Wren\n", "classes.txt:2: class 1 stands here twice"},
       {"classes.txt", std::string("1 a\n2 \0b\n", 8), "classes.txt: not a text file"},
       {"classes.txt", std::string("\xff\xfe" "1\0", 4), "classes.txt: UTF-16 text; save it as UTF-8"}};

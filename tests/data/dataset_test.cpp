@@ -139,6 +139,10 @@ TEST_CASE("dataset: GTSRB's layout: labels, tracks, regions") {
 
   folder.write(images + "GT-00003.csv", kGtsrbHeading + "00000_00000.ppm;4;4;1;1;3;4;43\r\n");
   CHECK(contains(complaint("gtsrb", folder.path(), "train"), "GT-00003.csv:2: class 43"));
+  folder.write(images + "GT-00003.csv", kGtsrbHeading + "00000_00000.ppm;4;4;1;1;3;4;5\r\n");
+  CHECK(contains(complaint("gtsrb", folder.path(), "train"), "GT-00003.csv: class 5 in the folder of another"));
+  folder.write(images + "GT-00003.csv", kGtsrbHeading + "00000_00000.ppm;4;4;3;1;3;4;3\r\n");
+  CHECK(contains(complaint("gtsrb", folder.path(), "train"), "GT-00003.csv:2: a region of no pixels"));
   folder.write(images + "GT-00003.csv", kGtsrbHeading + "absent.ppm;4;4;1;1;3;4;3\r\n");
   CHECK(contains(complaint("gtsrb", folder.path(), "train"), "absent.ppm: the data set names this picture"));
   folder.write(images + "GT-00003.csv", kGtsrbHeading + "00000_00000.ppm;4;4;one;1;3;4;3\r\n");
