@@ -12,6 +12,8 @@
 
 #include "tensor/errors.h"
 
+#pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the machine's pass between functions of this file only
+
 namespace plumage {
 namespace {
 
