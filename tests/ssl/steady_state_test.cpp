@@ -38,11 +38,15 @@ TEST_CASE("steady state: after the first steps neither memory is asked for nor a
         train_step(*method, views, step, optimizers, 1);
       }
     };
+    CpuAllocator::instance().reset_peak();
     steps(0, 20);  // fills queue, bank, every buffer, and settles the heap of small objects
     int64_t calls = CpuAllocator::instance().statistics().system_calls, faults = page_faults();
     constexpr int64_t kSteps = 20;
     steps(20, kSteps);
     CHECK(CpuAllocator::instance().statistics().system_calls == calls);
-    CHECK(page_faults() - faults < kSteps / 2);  // the heap of small objects may still grow here and there
+    // Pages that the tensors of these steps would touch if nothing were kept. The heap of small objects may still grow.
+    int64_t pages = kSteps * CpuAllocator::instance().statistics().peak_bytes / 4096;
+    CHECK(pages > 2000);
+    CHECK(page_faults() - faults < pages / 40);
   }
 }
