@@ -18,6 +18,8 @@ using namespace plumage::test;
 
 namespace {
 
+#ifdef PLUMAGE_HAS_JPEG
+
 // Largest difference, relative to b's largest value.
 double relative(const Tensor& a, const Tensor& b) {
   double worst = 0, size = 0;
@@ -38,6 +40,8 @@ Tensor one_level_off(const Tensor& pictures) {
   }
   return off;
 }
+
+#endif  // PLUMAGE_HAS_JPEG
 
 }  // namespace
 
