@@ -35,7 +35,7 @@ test-fast: build
 	@tests/run.sh $(BUILD) --fast
 
 sanitize:
-	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS=-DPLUMAGE_SANITIZE=ON
+	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
 
 bench: build
 	@bench/run.sh $(BUILD)
