@@ -8,7 +8,7 @@ namespace plumage::test {
 
 inline std::string little(uint64_t value, int bytes) {
   std::string text;
-  for (int i = 0; i < bytes; ++i) text += char(value >> (8 * i));
+  for (int i = 0; i < bytes; ++i) text += char(i < 8 ? value >> (8 * i) : 0);
   return text;
 }
 
