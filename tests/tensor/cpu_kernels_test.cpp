@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "tensor/backend/cpu/winograd_transforms.h"
 #include "tensor/context.h"
 #include "tensor/ops.h"
 
@@ -90,6 +91,9 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{1, 13, 7, 64}, {64, 3, 3, 64}, 1, 1},    // by Winograd: odd sizes
       {{2, 6, 9, 35}, {70, 3, 3, 35}, 1, 0},    //   channels that do not fill vectors, no padding
       {{1, 5, 8, 300}, {40, 3, 3, 300}, 1, 2},  //   deeper than a panel, more padding
+      {{9, 7, 8, 64}, {40, 3, 3, 64}, 1, 1},    //   tiles of 4x4: sizes that they do not divide
+      {{1, 16, 19, 35}, {70, 3, 3, 35}, 1, 0},  //   channels that do not fill vectors, no padding
+      {{2, 9, 7, 150}, {33, 3, 3, 150}, 1, 2},  //   deeper than what a thread transforms at a time, more padding
   };
   uint64_t step = 1000;
   for (const Convolution& c : list)
@@ -149,6 +153,50 @@ TEST_CASE("cpu: sums and random numbers do not depend on the number of threads")
   for (size_t i = 0; i < one.size(); ++i) {
     CAPTURE(i);
     CHECK(difference(three[i], one[i]) == 0);
+  }
+}
+
+// The one-dimensional algorithm on lane 0, in float: y = A'[(G g) . (B' d)].
+template <class F>
+void correlates(const std::vector<float>& d, const std::vector<float>& g) {
+  cpu::V in[F::kIn], u[F::kIn], filter[3], t[F::kIn], m[F::kIn], y[F::kOut];
+  for (int i = 0; i < F::kIn; ++i) in[i] = cpu::splat(d[size_t(i)]);
+  for (int i = 0; i < 3; ++i) filter[i] = cpu::splat(g[size_t(i)]);
+  F::input(in, t);
+  F::filter(filter, u);
+  for (int i = 0; i < F::kIn; ++i) m[i] = t[i] * u[i];
+  F::output(m, y);
+  for (size_t i = 0; i < F::kOut; ++i)
+    CHECK(double(y[i][0]) == doctest::Approx(d[i] * g[0] + d[i + 1] * g[1] + d[i + 2] * g[2]).epsilon(1e-6));
+}
+
+TEST_CASE("cpu: Winograd's algorithms in one dimension are a correlation") {
+  // (1 2 3 4) with (1 10 100): 1 + 20 + 300 = 321, 2 + 30 + 400 = 432
+  correlates<cpu::winograd::F2>({1, 2, 3, 4}, {1, 10, 100});
+  correlates<cpu::winograd::F4>({1, 2, 3, 4, -5, 6}, {1, 10, 100});
+  correlates<cpu::winograd::F4>({0, 0, 0, 0, 0, 1}, {0, 0, 1});
+}
+
+// rms of the error over rms of the numbers, against the direct way in f64. Convolutions of 64 channels.
+TEST_CASE("cpu: Winograd's algorithms round as stated") {
+  struct { int64_t px; double bound; } list[] = {{6, 3.5e-7}, {12, 1e-6}};  // F(2x2, 3x3); F(4x4, 3x3)
+  for (auto [px, bound] : list) {
+    CAPTURE(px);
+    Tensor x = random({8, px, px, 64}, DType::f64, 51), w = random({64, 3, 3, 64}, DType::f64, 52), dy = random(x.shape(), DType::f64, 53);
+    auto all = [&](DType t) {
+      Tensor a = ops::cast(x, t), b = ops::cast(w, t), c = ops::cast(dy, t);
+      return std::vector{ops::conv2d(a, b, 1, 1), ops::conv2d_dx(c, b, x.shape(), 1, 1), ops::conv2d_dw(a, c, w.shape(), 1, 1)};
+    };
+    x = ops::cast(ops::cast(x, DType::f32), DType::f64), w = ops::cast(ops::cast(w, DType::f32), DType::f64);
+    dy = ops::cast(ops::cast(dy, DType::f32), DType::f64);
+    std::vector<Tensor> fast = all(DType::f32), exact = all(DType::f64);
+    for (size_t i = 0; i < 3; ++i) {
+      CAPTURE(i);
+      std::vector<double> a = fast[i].to_vector(), b = exact[i].to_vector();
+      double error = 0, size = 0;
+      for (size_t j = 0; j < a.size(); ++j) error += (a[j] - b[j]) * (a[j] - b[j]), size += b[j] * b[j];
+      CHECK_MESSAGE(std::sqrt(error / size) <= bound, std::sqrt(error / size));
+    }
   }
 }
 

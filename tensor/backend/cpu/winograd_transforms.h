@@ -1,0 +1,111 @@
+// Winograd's F(2x2, 3x3) and F(4x4, 3x3) (Lavin and Gray 2016) in one dimension: the matrices B' (input), A' (output), G
+// (filter) and, for the gradient of the filters, A and G', applied to vectors of channels. `both` applies one along the
+// columns and then along the rows. Next: winograd.cpp.
+#pragma once
+#include "tensor/backend/cpu/simd.h"
+
+namespace plumage::cpu::winograd {
+
+/// Points 0, 1, -1, infinity: 16 products for 4 outputs, where the direct way needs 36. Rounds nearly as the direct way.
+struct F2 {
+  static constexpr int kOut = 2, kIn = 4;
+  PLUMAGE_INLINE static void input(const V (&d)[4], V (&t)[4]) {
+    t[0] = d[0] - d[2];
+    t[1] = d[1] + d[2];
+    t[2] = d[2] - d[1];
+    t[3] = d[1] - d[3];
+  }
+  PLUMAGE_INLINE static void output(const V (&m)[4], V (&y)[2]) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] - m[3];
+  }
+  PLUMAGE_INLINE static void output_gradient(const V (&y)[2], V (&m)[4]) {
+    m[0] = y[0];
+    m[1] = y[0] + y[1];
+    m[2] = y[0] - y[1];
+    m[3] = -y[1];
+  }
+  PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[4]) {
+    V even = 0.5f * (g[0] + g[2]), odd = 0.5f * g[1];
+    u[0] = g[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = g[2];
+  }
+  PLUMAGE_INLINE static void filter_gradient(const V (&u)[4], V (&g)[3]) {
+    V even = 0.5f * (u[1] + u[2]), odd = 0.5f * (u[1] - u[2]);
+    g[0] = u[0] + even;
+    g[1] = odd;
+    g[2] = even + u[3];
+  }
+};
+
+/// Points 0, a, -a, b, -b, infinity: 36 products for 16 outputs, where the direct way needs 144. With a = 2/3 and b = 1/a the
+/// rounding error is 3 times F2's; with the usual points 1 and 2 it would be 6 times (tests/tensor/cpu_kernels_test.cpp).
+struct F4 {
+  static constexpr int kOut = 4, kIn = 6;
+  static constexpr float a = 2.f / 3, b = 3.f / 2, aa = 4.f / 9, bb = 9.f / 4, aaa = 8.f / 27, bbb = 27.f / 8;
+  static constexpr float ga = float(1 / (2. * 4 / 9 * (4. / 9 - 9. / 4))), gb = float(1 / (2. * 9 / 4 * (9. / 4 - 4. / 9)));
+  PLUMAGE_INLINE static void input(const V (&d)[6], V (&t)[6]) {
+    V even_a = d[4] - bb * d[2], odd_a = a * d[3] - b * d[1], even_b = d[4] - aa * d[2], odd_b = b * d[3] - a * d[1];
+    t[0] = d[0] - (aa + bb) * d[2] + d[4];
+    t[1] = even_a + odd_a;
+    t[2] = even_a - odd_a;
+    t[3] = even_b + odd_b;
+    t[4] = even_b - odd_b;
+    t[5] = d[1] - (aa + bb) * d[3] + d[5];
+  }
+  PLUMAGE_INLINE static void output(const V (&m)[6], V (&y)[4]) {
+    V even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
+    y[0] = m[0] + even_a + even_b;
+    y[1] = a * odd_a + b * odd_b;
+    y[2] = aa * even_a + bb * even_b;
+    y[3] = aaa * odd_a + bbb * odd_b + m[5];
+  }
+  PLUMAGE_INLINE static void output_gradient(const V (&y)[4], V (&m)[6]) {
+    V even_a = y[0] + aa * y[2], odd_a = a * y[1] + aaa * y[3], even_b = y[0] + bb * y[2], odd_b = b * y[1] + bbb * y[3];
+    m[0] = y[0];
+    m[1] = even_a + odd_a;
+    m[2] = even_a - odd_a;
+    m[3] = even_b + odd_b;
+    m[4] = even_b - odd_b;
+    m[5] = y[3];
+  }
+  PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[6]) {
+    V even_a = ga * (g[0] + aa * g[2]), odd_a = ga * a * g[1], even_b = gb * (g[0] + bb * g[2]), odd_b = gb * b * g[1];
+    u[0] = g[0];
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = g[2];
+  }
+  PLUMAGE_INLINE static void filter_gradient(const V (&u)[6], V (&g)[3]) {
+    V even_a = ga * (u[1] + u[2]), odd_a = ga * (u[1] - u[2]), even_b = gb * (u[3] + u[4]), odd_b = gb * (u[3] - u[4]);
+    g[0] = u[0] + even_a + even_b;
+    g[1] = a * odd_a + b * odd_b;
+    g[2] = aa * even_a + bb * even_b + u[5];
+  }
+};
+
+/// y = M x M' for the matrix M that `one` applies to a column.
+template <int from, int to>
+PLUMAGE_INLINE void both(void (*one)(const V (&)[from], V (&)[to]), const V (&x)[from][from], V (&y)[to][to]) {
+  V half[from][to];  // [column][row]
+#pragma GCC unroll 6
+  for (int j = 0; j < from; ++j) {
+    V column[from];
+#pragma GCC unroll 6
+    for (int i = 0; i < from; ++i) column[i] = x[i][j];
+    one(column, half[j]);
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < to; ++i) {
+    V row[from];
+#pragma GCC unroll 6
+    for (int j = 0; j < from; ++j) row[j] = half[j][i];
+    one(row, y[i]);
+  }
+}
+
+}  // namespace plumage::cpu::winograd
