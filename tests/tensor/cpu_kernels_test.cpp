@@ -156,6 +156,41 @@ TEST_CASE("cpu: sums and random numbers do not depend on the number of threads")
   }
 }
 
+TEST_CASE("cpu: convolutions and products do not depend on the number of threads") {
+  const Convolution list[] = {
+      {{5, 64, 64, 3}, {64, 7, 7, 3}, 2, 3},       // the stem
+      {{3, 28, 28, 64}, {256, 1, 1, 64}, 1, 0},    // a few images, each a slice of dw
+      {{33, 14, 14, 96}, {80, 1, 1, 96}, 1, 0},    // slices of three images, the last one whole
+      {{19, 8, 8, 256}, {512, 1, 1, 256}, 2, 0},   // a short last slice
+      {{4, 7, 7, 1024}, {300, 1, 1, 1024}, 1, 0},  // slices of filters, the last one short
+      {{4, 14, 14, 256}, {256, 3, 3, 256}, 2, 1},  //   3x3
+      {{6, 16, 16, 64}, {64, 3, 3, 64}, 1, 1},     // Winograd
+      {{32, 4, 4, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
+  };
+  for (const Convolution& c : list)
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      INFO(std::string(name_of(dtype)), " x ", c.x.str(), " w ", c.w.str());
+      Tensor x = random(c.x, dtype, 61), w = random(c.w, dtype, 62);
+      Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad).shape(), dtype, 63);
+      Tensor rows = x.reshape({-1, c.x[3]});
+      auto compute = [&](int n) {
+        ThreadsScope threads(n);
+        return std::vector{ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
+                           ops::conv2d_dw(x, dy, c.w, c.stride, c.pad), ops::matmul(rows, rows, true, false),
+                           ops::matmul(rows.slice(0, 40), rows, false, true)};
+      };
+      std::vector<Tensor> one = compute(1);
+      for (int n : {2, 3, 5}) {
+        CAPTURE(n);
+        std::vector<Tensor> more = compute(n);
+        for (size_t i = 0; i < one.size(); ++i) {
+          CAPTURE(i);
+          CHECK(difference(more[i], one[i]) == 0);
+        }
+      }
+    }
+}
+
 // The one-dimensional algorithm on lane 0, in float: y = A'[(G g) . (B' d)].
 template <class F>
 void correlates(const std::vector<float>& d, const std::vector<float>& g) {

@@ -1,28 +1,44 @@
-// Matrix products without oneDNN, by the own gemm.
-#ifndef PLUMAGE_HAS_ONEDNN
+// Matrix products: by oneDNN, or by the own gemm without it and where oneDNN would cut the sums by the number of threads.
 #include "tensor/backend/cpu/gemm.h"
 
-namespace plumage::cpu {
+#include <cstring>
 
-void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b) {
-  int64_t batch = y.shape.rank() == 3 ? y.shape[0] : 1, m = y.shape[-2], n = y.shape[-1], k = a.shape[transpose_a ? -2 : -1];
-  auto strides = [](int64_t rows, int64_t columns, bool transpose) {
-    return transpose ? std::pair<int64_t, int64_t>{1, rows} : std::pair<int64_t, int64_t>{columns, 1};
-  };
-  auto [a_row, a_column] = strides(m, k, transpose_a);
-  auto [b_row, b_column] = strides(k, n, transpose_b);
-  for (int64_t i = 0; i < batch; ++i) {
-    if (y.dtype == DType::f32) {
-      gemm(context, m, n, k, Matrix<float>{a.as<float>() + i * m * k, a_row, a_column},
-           Matrix<float>{b.as<float>() + i * k * n, b_row, b_column}, y.as<float>() + i * m * n, n, false);
+namespace plumage::cpu {
+namespace {
+
+template <class T>
+Matrix<T> matrix(const T* data, int64_t rows, int64_t columns, bool transpose) {
+  return transpose ? Matrix<T>{data, 1, rows} : Matrix<T>{data, columns, 1};
+}
+
+template <class T>
+void by_gemm(Context& context, In a, In b, Out y, const Product& p) {
+  for (int64_t i = 0; i < p.batch; ++i) {
+    auto of_a = matrix(a.as<T>() + i * p.m * p.k, p.m, p.k, p.transpose_a), of_b = matrix(b.as<T>() + i * p.k * p.n, p.k, p.n, p.transpose_b);
+    if constexpr (std::is_same_v<T, float>) {
+      gemm(context, p.m, p.n, p.k, of_a, of_b, y.as<float>() + i * p.m * p.n, p.n, false);
     } else {
-      auto* sum = static_cast<float*>(context.scratch(m * n * 4, 3));
-      gemm(context, m, n, k, Matrix<bf16>{a.as<bf16>() + i * m * k, a_row, a_column},
-           Matrix<bf16>{b.as<bf16>() + i * k * n, b_row, b_column}, sum, n, false);
-      std::copy_n(sum, m * n, y.as<bf16>() + i * m * n);
+      auto* sum = static_cast<float*>(context.scratch(p.m * p.n * 4, 3));
+      gemm(context, p.m, p.n, p.k, of_a, of_b, sum, p.n, false);
+      std::copy_n(sum, p.m * p.n, y.as<T>() + i * p.m * p.n);
     }
   }
 }
 
+}  // namespace
+
+void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b) {
+  flush_denormals();
+  Product p{y.shape.rank() == 3 ? y.shape[0] : 1, y.shape[-2], y.shape[-1], a.shape[transpose_a ? -2 : -1], transpose_a, transpose_b};
+  if (y.count() == 0) return;
+  if (p.k == 0) {
+    std::memset(y.data, 0, size_t(y.count() * size_of(y.dtype)));
+    return;
+  }
+  bool deep = p.k > 8 * std::max(p.m, p.n);  // oneDNN gives each thread a part of the sums
+  if (!deep && onednn::matmul(context, a, b, y, p)) return;
+  if (y.dtype == DType::f32) by_gemm<float>(context, a, b, y, p);
+  else by_gemm<bf16>(context, a, b, y, p);
+}
+
 }  // namespace plumage::cpu
-#endif  // PLUMAGE_HAS_ONEDNN

@@ -13,7 +13,7 @@ namespace plumage::cpu {
 using PrimitiveKey = std::array<int64_t, 14>;
 
 /// A primitive with the memory formats that it wants. Where `weights` differs from `our_weights`, a reorder
-/// goes before it (into scratch), or after it for the gradient of the weights.
+/// goes before it (into scratch); for the gradient of the weights always after it.
 struct Planned {
   dnnl::primitive primitive, reorder;
   dnnl::memory::desc source, weights, our_weights, result, scratchpad;

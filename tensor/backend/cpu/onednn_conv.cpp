@@ -3,6 +3,7 @@
 #include "tensor/backend/cpu/conv.h"
 
 #ifdef PLUMAGE_HAS_ONEDNN
+#include <cstring>
 #include <limits>
 
 #include "tensor/backend/cpu/onednn.h"
@@ -15,17 +16,20 @@ using Tag = memory::format_tag;
 
 enum Direction { kForward = 1, kGradientOfData = 2, kGradientOfFilters = 3, kFrozen = 8 };  // 4: matmul; kFrozen to kFrozen + 3
 
+constexpr int64_t kSlices = 16;                        // of the work that a gradient of filters is
+constexpr int64_t kLargeFilters = int64_t{1} << 18;  // from here on they are cut, not the images
+
+int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
 struct Shapes {
-  memory::desc x, w, y, our_w, our_dw;
+  memory::desc x, w, y, our_w;
   memory::dims strides, pads;
 };
 
-Shapes describe(const Shape& x, const Shape& w, const Shape& y, DType type, DType w_type, Window window) {
+Shapes describe(const Shape& x, const Shape& w, const Shape& y, DType type, Window window) {
   auto t = onednn_type(type);
   memory::dims x_dims{x[0], x[3], x[1], x[2]}, w_dims{w[0], w[3], w[1], w[2]}, y_dims{y[0], y[3], y[1], y[2]};
-  // The type of the filters' gradient may be f32 beside bf16 images.
-  return {{x_dims, t, Tag::nhwc}, {w_dims, onednn_type(w_type), Tag::any}, {y_dims, t, Tag::nhwc},
-          {w_dims, onednn_type(w_type), Tag::ohwi}, {}, {window.stride, window.stride}, {window.pad, window.pad}};
+  return {{x_dims, t, Tag::nhwc}, {w_dims, t, Tag::any}, {y_dims, t, Tag::nhwc}, {w_dims, t, Tag::ohwi}, {window.stride, window.stride}, {window.pad, window.pad}};
 }
 
 // oneDNN wants the padding that is really used at the right and bottom; rows that no window reaches make it negative.
@@ -34,42 +38,59 @@ memory::dims right_pads(const Shape& x, const Shape& w, const Shape& y, Window w
   return {pad(x[1], w[1], y[1]), pad(x[2], w[2], y[2])};
 }
 
-template <class Descriptor>
-void finish(OneDnn& dnn, Planned& plan, const Descriptor& d, bool gradient_of_filters) {
-  plan.usable = std::string_view(d.impl_info_str()).find("ref") == std::string_view::npos;
-  plan.scratchpad = d.scratchpad_desc();
-  if (plan.weights == plan.our_weights) return;
-  plan.reorder = gradient_of_filters
-                     ? dnnl::reorder(dnnl::reorder::primitive_desc(dnn.engine, plan.weights, dnn.engine, plan.our_weights))
-                     : dnnl::reorder(dnnl::reorder::primitive_desc(dnn.engine, plan.our_weights, dnn.engine, plan.weights));
+dnnl::reorder reorder(OneDnn& dnn, const memory::desc& from, const memory::desc& to) {
+  return dnnl::reorder(dnnl::reorder::primitive_desc(dnn.engine, from, dnn.engine, to));
 }
 
-Planned plan_for(OneDnn& dnn, Direction direction, const Shapes& s, const memory::dims& right) {
-  auto direct = dnnl::algorithm::convolution_direct;
-  auto attributes = own_scratchpad();
-  Planned plan;
-  plan.our_weights = s.our_w;
-  dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, s.x, s.w, s.y, s.strides, s.pads, right}, attributes, dnn.engine);
-  if (direction == kForward) {
-    plan.weights = forward.weights_desc();
-    finish(dnn, plan, forward, false);
-    plan.primitive = dnnl::convolution_forward(forward);
-  } else if (direction == kGradientOfData) {
-    dnnl::convolution_backward_data::primitive_desc d({direct, s.x, s.w, s.y, s.strides, s.pads, right}, attributes,
-                                                      dnn.engine, forward);
-    plan.weights = d.weights_desc();
-    finish(dnn, plan, d, false);
-    plan.primitive = dnnl::convolution_backward_data(d);
-  } else {
-    dnnl::convolution_backward_weights::primitive_desc d({direct, s.x, s.w, s.y, s.strides, s.pads, right}, attributes,
-                                                         dnn.engine, forward);
-    plan.weights = d.diff_weights_desc();
-    finish(dnn, plan, d, true);
-    plan.primitive = dnnl::convolution_backward_weights(d);
-  }
+template <class Descriptor>
+void finish(Planned& plan, const Shapes& s, const Descriptor& d) {
+  plan.usable = std::string_view(d.impl_info_str()).find("ref") == std::string_view::npos;
+  plan.scratchpad = d.scratchpad_desc();
   plan.source = s.x;
   plan.result = s.y;
+}
+
+// Forward or gradient of the images; with weights from our order into d's.
+template <class Primitive>
+Planned reading_plan(OneDnn& dnn, const Shapes& s, const typename Primitive::primitive_desc& d) {
+  Planned plan;
+  plan.our_weights = s.our_w;
+  plan.weights = d.weights_desc();
+  if (plan.weights != plan.our_weights) plan.reorder = reorder(dnn, plan.our_weights, plan.weights);
+  plan.primitive = Primitive(d);
+  finish(plan, s, d);
+  return plan;
+}
+
+dnnl::convolution_forward::primitive_desc forward(OneDnn& dnn, const Shapes& s, const memory::dims& right) {
+  return {{dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct, s.x, s.w, s.y, s.strides, s.pads, right},
+          own_scratchpad(), dnn.engine};
+}
+
+dnnl::convolution_backward_data::primitive_desc gradient_of_data(OneDnn& dnn, const Shapes& s, const memory::dims& right) {
+  return {{dnnl::algorithm::convolution_direct, s.x, s.w, s.y, s.strides, s.pads, right}, own_scratchpad(), dnn.engine,
+          forward(dnn, s, right)};
+}
+
+// oneDNN plans for the threads that OpenMP would start.
+struct OneThread {
+  int saved = omp_get_max_threads();
+  OneThread() { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(saved); }
+};
+
+// Computed by one thread, in f32; the filters' own type is the reorder's matter.
+Planned gradient_of_filters(OneDnn& dnn, const Shapes& s, const memory::dims& right, DType dw_type) {
+  Planned plan;
+  memory::desc sums(s.w.dims(), memory::data_type::f32, Tag::any);
+  OneThread alone;
+  dnnl::convolution_backward_weights::primitive_desc d({dnnl::algorithm::convolution_direct, s.x, sums, s.y, s.strides, s.pads, right},
+                                                       own_scratchpad(), dnn.engine, forward(dnn, s, right));
+  plan.primitive = dnnl::convolution_backward_weights(d);
+  plan.weights = d.diff_weights_desc();
+  plan.our_weights = {s.w.dims(), onednn_type(dw_type), Tag::ohwi};
+  plan.reorder = reorder(dnn, plan.weights, plan.our_weights);
+  finish(plan, s, d);
   return plan;
 }
 
@@ -86,14 +107,7 @@ Planned frozen_plan(OneDnn& dnn, const Shapes& s, const memory::dims& right, boo
   dnnl::convolution_forward::primitive_desc d(
       {dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, s.x, s.w, shift, s.y, s.strides, s.pads, right},
       attributes, dnn.engine);
-  Planned plan;
-  plan.our_weights = s.our_w;
-  plan.weights = d.weights_desc();
-  plan.source = s.x;
-  plan.result = s.y;
-  finish(dnn, plan, d, false);
-  plan.primitive = dnnl::convolution_forward(d);
-  return plan;
+  return reading_plan<dnnl::convolution_forward>(dnn, s, d);
 }
 
 // Cases that 2.6.3 computes wrongly (found by comparing random shapes with ref): bf16 gradients of images narrower
@@ -112,10 +126,14 @@ Planned& find(Context& context, OneDnn& dnn, int direction, const Shape& x, cons
   if (found != dnn.planned.end()) return found->second;
   Planned plan;
   try {
-    Shapes shapes = describe(x, w, y, type, w_type, window);
+    Shapes shapes = describe(x, w, y, type, window);
     memory::dims right = right_pads(x, w, y, window);
     if (direction >= kFrozen) plan = frozen_plan(dnn, shapes, right, direction & 1, direction & 2);
-    else if (trusted(direction, type, x, w, window)) plan = plan_for(dnn, Direction(direction), shapes, right);
+    else if (!trusted(direction, type, x, w, window)) plan.usable = false;
+    else if (direction == kForward) plan = reading_plan<dnnl::convolution_forward>(dnn, shapes, forward(dnn, shapes, right));
+    else if (direction == kGradientOfData)
+      plan = reading_plan<dnnl::convolution_backward_data>(dnn, shapes, gradient_of_data(dnn, shapes, right));
+    else plan = gradient_of_filters(dnn, shapes, right, w_type);
   } catch (const dnnl::error&) {  // a case that oneDNN refuses: not usable
   }
   return dnn.planned.emplace(key, std::move(plan)).first->second;
@@ -144,6 +162,94 @@ void run(Context& context, OneDnn& dnn, const Planned& plan, int images_in, cons
   plan.primitive.execute(dnn.stream, arguments);
 }
 
+// The gradient of filters is cut into slices by shape alone, each one thread's work, so that its bits do not depend on the number of
+// threads; oneDNN's own reduction does not give that.
+class Slices {
+ public:
+  Slices(Context& context, OneDnn& dnn, const Chunks& chunks, const Planned& first, const Planned& last)
+      : dnn_(dnn), chunks_(chunks), first_(first), last_(last),
+        scratchpad_(round_up(int64_t(std::max(first.scratchpad.get_size(), last.scratchpad.get_size())), 64)),
+        scratchpads_(static_cast<std::byte*>(context.scratch(context.threads() * scratchpad_))) {}
+  bool usable() const { return first_.usable && last_.usable; }
+  const Planned& plan(int64_t i) const { return i + 1 < chunks_.number ? first_ : last_; }
+  void run(int64_t i, const void* x, const void* dy, float* sums) const {
+    const Planned& p = plan(i);
+    p.primitive.execute(dnn_.stream, {{DNNL_ARG_SRC, dnn_.memory(p.source, x)}, {DNNL_ARG_DIFF_DST, dnn_.memory(p.result, dy)},
+                                      {DNNL_ARG_DIFF_WEIGHTS, dnn_.memory(p.weights, sums)},
+                                      {DNNL_ARG_SCRATCHPAD, dnn_.memory(p.scratchpad, scratchpads_ + omp_get_thread_num() * scratchpad_)}});
+  }
+  void reorder(int64_t i, float* sums, void* dw) const {
+    const Planned& p = plan(i);
+    p.reorder.execute(dnn_.stream, {{DNNL_ARG_FROM, dnn_.memory(p.weights, sums)}, {DNNL_ARG_TO, dnn_.memory(p.our_weights, dw)}});
+  }
+
+ private:
+  OneDnn& dnn_;
+  const Chunks& chunks_;
+  const Planned &first_, &last_;
+  int64_t scratchpad_;
+  std::byte* scratchpads_;
+};
+
+int64_t floats_of(const Planned& plan) { return round_up(int64_t(plan.weights.get_size()) / 4, 16); }
+
+const std::byte* row(In t, int64_t i) { return static_cast<const std::byte*>(t.data) + i * (t.count() / t.shape[0]) * size_of(t.dtype); }
+
+// Slices of images; their sums are added in order.
+bool dw_by_images(Context& context, In x, In dy, Out dw, Window window) {
+  OneDnn& dnn = OneDnn::of(context);
+  Chunks images(x.shape[0], 1, kSlices);
+  auto plan = [&](int64_t i) -> const Planned& {
+    Shape x_part = x.shape, dy_part = dy.shape;
+    x_part.set(0, images.end(i) - images.begin(i));
+    dy_part.set(0, images.end(i) - images.begin(i));
+    return find(context, dnn, kGradientOfFilters, x_part, dw.shape, dy_part, x.dtype, dw.dtype, window);
+  };
+  Slices slices(context, dnn, images, plan(0), plan(images.number - 1));
+  if (!slices.usable() || slices.plan(0).weights != slices.plan(images.number - 1).weights) return false;
+  int64_t floats = floats_of(slices.plan(0));
+  auto* sums = static_cast<float*>(context.scratch(images.number * floats * 4, kScratchPartials));
+  parallel(context, images.number, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) slices.run(i, row(x, images.begin(i)), row(dy, images.begin(i)), sums + i * floats);
+  });
+  parallel(context, floats, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 1; i < images.number; ++i)
+      for (int64_t j = begin; j < end; ++j) sums[j] += sums[i * floats + j];
+  }, 16);
+  slices.reorder(0, sums, dw.data);
+  return true;
+}
+
+// Slices of the filters, which need dy's channels apart: little to copy where the filters are large.
+bool dw_by_outputs(Context& context, In x, In dy, Out dw, Window window) {
+  OneDnn& dnn = OneDnn::of(context);
+  Chunks outputs(dw.shape[0], 64, kSlices);
+  auto plan = [&](int64_t i) -> const Planned& {
+    Shape dw_part = dw.shape, dy_part = dy.shape;
+    dw_part.set(0, outputs.end(i) - outputs.begin(i));
+    dy_part.set(3, outputs.end(i) - outputs.begin(i));
+    return find(context, dnn, kGradientOfFilters, x.shape, dw_part, dy_part, x.dtype, dw.dtype, window);
+  };
+  Slices slices(context, dnn, outputs, plan(0), plan(outputs.number - 1));
+  if (!slices.usable()) return false;
+  int64_t floats = floats_of(slices.plan(0)), pixels = dy.count() / dy.shape[3], size = size_of(dy.dtype), pitch = dy.shape[3] * size;
+  int64_t part = round_up(pixels * outputs.size * size, 64);
+  auto* sums = static_cast<float*>(context.scratch(context.threads() * floats * 4, kScratchPartials));
+  auto* parts = static_cast<std::byte*>(context.scratch(context.threads() * part, kScratchColumns));
+  parallel(context, outputs.number, 1, [&](int64_t begin, int64_t end) {
+    float* sum = sums + omp_get_thread_num() * floats;
+    std::byte* dy_part = parts + omp_get_thread_num() * part;
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t first = outputs.begin(i), width = (outputs.end(i) - first) * size;
+      for (int64_t pixel = 0; pixel < pixels; ++pixel)
+        std::memcpy(dy_part + pixel * width, dy.as<std::byte>() + pixel * pitch + first * size, size_t(width));
+      slices.run(i, x.data, dy_part, sum);
+      slices.reorder(i, sum, dw.as<std::byte>() + first * (dw.count() / dw.shape[0]) * size_of(dw.dtype));
+    }
+  });
+  return true;
+}
+
 }  // namespace
 
 bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue) {
@@ -162,18 +268,7 @@ bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
 }
 
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
-  OneDnn& dnn = OneDnn::of(context);
-  Planned& plan = find(context, dnn, kGradientOfFilters, x.shape, dw.shape, dy.shape, x.dtype, dw.dtype, window);
-  if (!plan.usable) return false;
-  memory ours = dnn.memory(plan.our_weights, dw.data), weights = ours;
-  if (plan.reorder)
-    weights = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
-  plan.primitive.execute(
-      dnn.stream, {{DNNL_ARG_SRC, dnn.memory(plan.source, x.data)}, {DNNL_ARG_DIFF_DST, dnn.memory(plan.result, dy.data)},
-                   {DNNL_ARG_DIFF_WEIGHTS, weights},
-                   {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
-  if (plan.reorder) plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, ours}});
-  return true;
+  return dw.count() < kLargeFilters ? dw_by_images(context, x, dy, dw, window) : dw_by_outputs(context, x, dy, dw, window);
 }
 
 }  // namespace plumage::cpu::onednn

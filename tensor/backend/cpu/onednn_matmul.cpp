@@ -1,10 +1,10 @@
 // Matrix products by oneDNN; transposes are strides. One primitive serves all matrices of a batch.
-#ifdef PLUMAGE_HAS_ONEDNN
-#include <cstring>
+#include "tensor/backend/cpu/gemm.h"
 
+#ifdef PLUMAGE_HAS_ONEDNN
 #include "tensor/backend/cpu/onednn.h"
 
-namespace plumage::cpu {
+namespace plumage::cpu::onednn {
 namespace {
 
 using dnnl::memory;
@@ -25,14 +25,8 @@ Planned plan_for(OneDnn& dnn, memory::data_type type, memory::dims a, memory::di
 
 }  // namespace
 
-void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b) {
-  flush_denormals();
-  int64_t batch = y.shape.rank() == 3 ? y.shape[0] : 1, m = y.shape[-2], n = y.shape[-1], k = a.shape[transpose_a ? -2 : -1];
-  if (y.count() == 0) return;
-  if (k == 0) {
-    std::memset(y.data, 0, size_t(y.count() * size_of(y.dtype)));
-    return;
-  }
+bool matmul(Context& context, In a, In b, Out y, const Product& p) {
+  auto [batch, m, n, k, transpose_a, transpose_b] = p;
   OneDnn& dnn = OneDnn::of(context);
   PrimitiveKey key{kMatmul, int64_t(y.dtype), context.threads(), batch, m, n, k, transpose_a, transpose_b};
   auto found = dnn.planned.find(key);
@@ -43,7 +37,13 @@ void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpos
       dnn.stream, {{DNNL_ARG_SRC, dnn.memory(plan.source, a.data)}, {DNNL_ARG_WEIGHTS, dnn.memory(plan.weights, b.data)},
                    {DNNL_ARG_DST, dnn.memory(plan.result, y.data)},
                    {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}});
+  return true;
 }
 
-}  // namespace plumage::cpu
+}  // namespace plumage::cpu::onednn
+
+#else
+namespace plumage::cpu::onednn {
+bool matmul(Context&, In, In, Out, const Product&) { return false; }
+}  // namespace plumage::cpu::onednn
 #endif  // PLUMAGE_HAS_ONEDNN
