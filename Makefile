@@ -8,7 +8,7 @@ PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libmatio-dev libstb-d
 # Nothing after the closing line of a target, not even make's own.
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test test-fast build setup sanitize bench format clean help
+.PHONY: demo test test-fast build setup sanitize sim bench format clean help
 
 help:
 	@echo "make demo       build, then train and judge encoders on a synthetic set (about 6 minutes on two cores)"
@@ -17,6 +17,7 @@ help:
 	@echo "make build      build/plumage"
 	@echo "make bench      a short set of timings"
 	@echo "make sanitize   the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make sim        build-sim/plumage, with the CUDA backend on a simulated device (tests/cuda_sim)"
 	@echo "make setup      install the libraries that are missing (Debian; done by the others when needed)"
 
 demo: build
@@ -36,6 +37,9 @@ test-fast: build
 
 sanitize:
 	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
+
+sim:
+	@$(MAKE) build BUILD=build-sim CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM $(CMAKE_FLAGS)"
 
 bench: build
 	@bench/run.sh $(BUILD)

@@ -67,8 +67,3 @@ if(MATIO_LIBRARY AND MATIO_HEADER AND ZLIB_FOUND)
 else()
   plumage_option(MATIO FALSE libmatio-dev)
 endif()
-
-if(PLUMAGE_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "plumage: PLUMAGE_CUDA=ON: this version has no CUDA kernels yet; use AUTO or OFF")
-endif()
-plumage_option(CUDA FALSE "")

@@ -1,0 +1,56 @@
+# The CUDA backend, tensor/backend/cuda: PLUMAGE_CUDA = AUTO, ON, OFF or SIM.
+# SIM builds the same sources by g++ alone and links the simulated device of tests/cuda_sim in place of the toolkit.
+# Gives PLUMAGE_HAS_CUDA; plumage_cuda_backend(TARGET) adds the backend to a library.
+
+option(PLUMAGE_SIM_RACES "with PLUMAGE_CUDA=SIM: ThreadSanitizer watches the kernels on the simulated device" OFF)
+
+if(NOT PLUMAGE_CUDA MATCHES "^(AUTO|ON|OFF|SIM)$")
+  message(FATAL_ERROR "plumage: PLUMAGE_CUDA=${PLUMAGE_CUDA}: wanted AUTO, ON, OFF or SIM")
+endif()
+if(PLUMAGE_CUDA STREQUAL "ON")
+  message(FATAL_ERROR "plumage: PLUMAGE_CUDA=ON: this version has no CUDA kernels yet; use AUTO, OFF or SIM")
+endif()
+set(PLUMAGE_HAS_CUDA OFF)
+if(PLUMAGE_CUDA STREQUAL "SIM")
+  set(PLUMAGE_HAS_CUDA ON)
+endif()
+message(STATUS "plumage: CUDA ${PLUMAGE_HAS_CUDA} (PLUMAGE_CUDA=${PLUMAGE_CUDA})")
+
+# The race detector watches what is compiled with this: kernels, and the tests that plant faults. Not the simulator's own
+# bookkeeping, which all its fibers share, nor the CPU's code, whose OpenMP it does not know.
+if(PLUMAGE_SIM_RACES)
+  if(PLUMAGE_SANITIZE)
+    message(FATAL_ERROR "plumage: PLUMAGE_SIM_RACES and PLUMAGE_SANITIZE exclude each other")
+  endif()
+  set(plumage_sim_watched -fsanitize=thread -O1 -g1)
+  add_link_options(-fsanitize=thread)
+endif()
+
+function(plumage_simulated_device)
+  set(root ${PROJECT_SOURCE_DIR}/tests/cuda_sim)
+  file(GLOB sources CONFIGURE_DEPENDS ${root}/*.cpp)
+  add_library(plumage_cuda_sim STATIC ${sources})
+  plumage_compile_settings(plumage_cuda_sim)
+  target_include_directories(plumage_cuda_sim BEFORE PUBLIC ${root}/include)
+  if(PLUMAGE_SIM_RACES)
+    target_compile_definitions(plumage_cuda_sim PRIVATE CUDA_SIM_TSAN)
+  endif()
+endfunction()
+
+# Its own tests: that it does what a device does, and catches what is planted.
+function(plumage_simulated_device_tests)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/tests/*.cpp)
+  add_executable(test_cuda_sim ${sources})
+  plumage_compile_settings(test_cuda_sim)
+  target_compile_options(test_cuda_sim PRIVATE ${plumage_sim_watched})
+  target_link_libraries(test_cuda_sim PRIVATE plumage_cuda_sim plumage_test_main)
+  add_test(NAME cuda_sim COMMAND test_cuda_sim WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+endfunction()
+
+function(plumage_cuda_backend target)
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tensor/backend/cuda/*.cu)
+  set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++;${plumage_sim_watched}")
+  target_sources(${target} PRIVATE ${kernels})
+  target_compile_definitions(${target} PUBLIC PLUMAGE_HAS_CUDA=1)
+  target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:plumage_cuda_sim>)
+endfunction()

@@ -1,0 +1,49 @@
+// Flows of control with stacks of their own, switched by hand: what the threads of a block are made of.
+// Next: block.cpp.
+#pragma once
+#include <cstddef>
+
+namespace cuda_sim {
+
+struct Fiber {
+  void* stack_pointer = nullptr;    // where it goes on, while another runs
+  bool made = false;                // by make_fiber; false for the flow that came with the program
+  char* stack = nullptr;            // lowest byte
+  size_t stack_bytes = 0;
+  void* thread_sanitizer = nullptr;   // TSan takes each fiber for a thread
+  void* address_sanitizer = nullptr;  // ASan's stack of fakes
+};
+
+/// Readies a fiber that will run `entry` when first switched to; entry never returns.
+void make_fiber(Fiber& fiber, void (*entry)());
+/// Leaves `from`, goes on in `to`; returns when `to` switches back.
+void switch_fiber(Fiber& from, Fiber& to);
+/// The first call in `entry`: tells the sanitizers that the switch is complete.
+void fiber_entered(Fiber& self, Fiber& came_from);
+
+/// Is the address in the unreadable page under a fiber's stack?
+bool is_stack_overflow(const Fiber& fiber, const void* address);
+
+/// What happened before release() in one fiber is seen by another after acquire() of the same place. Orders nothing by
+/// itself: it is what TSan is told about barriers, streams and events.
+void release(void* place);
+void acquire(void* place);
+
+/// For the race detector each stream is a thread of its own, in whose name its work is run (null elsewhere).
+void* make_engine();
+class AsEngine {
+ public:
+  explicit AsEngine(void* engine);
+  ~AsEngine();
+
+ private:
+  void* back_ = nullptr;
+};
+
+#ifdef CUDA_SIM_TSAN
+constexpr bool kRaceDetector = true;
+#else
+constexpr bool kRaceDetector = false;
+#endif
+
+}  // namespace cuda_sim

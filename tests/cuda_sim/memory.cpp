@@ -1,0 +1,227 @@
+#include "tests/cuda_sim/memory.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "tests/cuda_sim/block.h"
+#include "tests/cuda_sim/device.h"
+#include "tests/cuda_sim/fail.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace cuda_sim {
+namespace {
+
+constexpr size_t kPage = 4096, kAlignment = 256, kArenaBytes = size_t{1} << 36;
+constexpr unsigned char kPoison = 0xff, kRed = 0xa5;
+
+size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+struct Allocation {
+  char* pages;        // what mprotect is told
+  size_t page_bytes;
+  char* end;          // of the user's bytes; from here to the end of the pages: red
+};
+
+struct Memory {
+  char* arena = nullptr;  // reserved addresses; only allocations have memory behind them
+  size_t cursor = 0;
+  std::map<char*, Allocation> device;  // by the user's pointer
+  std::map<char*, size_t> pinned;
+  int open = 0;
+};
+
+Memory& memory() {
+  static auto* instance = new Memory;
+  return *instance;
+}
+
+const std::pair<char* const, Allocation>* allocation_at(const void* pointer) {
+  auto* at = static_cast<char*>(const_cast<void*>(pointer));
+  auto it = memory().device.upper_bound(at);
+  if (it == memory().device.begin()) return nullptr;
+  --it;
+  return at < it->second.end || at == it->first ? &*it : nullptr;
+}
+
+// The host touched device memory, or a kernel something that is not its own. One line, then abort.
+void on_segv(int, siginfo_t* info, void*) {
+  auto* at = static_cast<char*>(info->si_addr);
+  Memory& m = memory();
+  if (stack_overflowed(at)) fail("the thread's stack overflowed");
+  if (m.arena && at >= m.arena && at < m.arena + kArenaBytes) {
+    const auto* hit = allocation_at(at);
+    if (hit && !m.open)
+      fail("the host touches device memory: byte %zd of an allocation of %zd bytes; copy it first (cudaMemcpyAsync, then wait)",
+           at - hit->first, hit->second.end - hit->first);
+    auto it = m.device.upper_bound(at);
+    if (it == m.device.begin()) fail("touches device memory at %p, which is not allocated", static_cast<void*>(at));
+    --it;
+    fail("touches device memory at %p, which is not allocated; the nearest allocation before it, of %zd bytes, ends %zd bytes before",
+         static_cast<void*>(at), it->second.end - it->first, at - it->second.end);
+  }
+  signal(SIGSEGV, SIG_DFL);  // not ours: let it happen again, the plain way
+}
+
+// Again and again, since test frameworks and sanitizers put theirs in its place.
+void watch_faults() {
+  struct sigaction now {};
+  sigaction(SIGSEGV, nullptr, &now);
+  if (now.sa_sigaction == on_segv) return;
+  static thread_local char stack[64 * 1024];
+  stack_t alternate{};
+  sigaltstack(nullptr, &alternate);
+  if (alternate.ss_flags & SS_DISABLE) {
+    alternate = {};
+    alternate.ss_sp = stack;
+    alternate.ss_size = sizeof stack;
+    sigaltstack(&alternate, nullptr);
+  }
+  struct sigaction action {};
+  action.sa_sigaction = on_segv;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigaction(SIGSEGV, &action, nullptr);
+}
+
+char* pages_end(const Allocation& a) { return a.pages + a.page_bytes; }
+void protect(const Allocation& a, int protection) { mprotect(a.pages, a.page_bytes, protection); }
+
+// A range of reserved addresses, with a page to spare on either side, that no allocation uses.
+char* find_room(Memory& m, size_t bytes) {
+  if (!m.arena) {
+    void* arena = mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (arena == MAP_FAILED) fail("no addresses for the memory of the simulated device");
+    m.arena = static_cast<char*>(arena);
+  }
+  // Addresses are used again as late as can be, so that a pointer that outlived its memory is caught.
+  for (int lap = 0; lap < 2; ++lap, m.cursor = 0) {
+    while (m.cursor + bytes + 2 * kPage <= kArenaBytes) {
+      char* start = m.arena + m.cursor + kPage;
+      auto next = m.device.lower_bound(start);
+      const Allocation* in_the_way = nullptr;
+      if (next != m.device.begin() && pages_end(std::prev(next)->second) > start - kPage) in_the_way = &std::prev(next)->second;
+      else if (next != m.device.end() && next->second.pages < start + bytes + kPage) in_the_way = &next->second;
+      if (!in_the_way) return start;
+      m.cursor = static_cast<size_t>(pages_end(*in_the_way) - m.arena);
+    }
+  }
+  return nullptr;
+}
+
+void check_red_zone(const Allocation& a, const char* start) {
+  for (const char* p = a.end; p < pages_end(a); ++p)
+    if (static_cast<unsigned char>(*p) != kRed)
+      fail("somebody wrote %zd bytes past the end of an allocation of %zd bytes of device memory", p - a.end, a.end - start);
+}
+
+}  // namespace
+
+Where where(const void* pointer) {
+  auto* at = static_cast<char*>(const_cast<void*>(pointer));
+  Memory& m = memory();
+  if (m.arena && at >= m.arena && at < m.arena + kArenaBytes) return Where::device;
+  auto it = m.pinned.upper_bound(at);
+  if (it != m.pinned.begin() && at < std::prev(it)->first + std::prev(it)->second) return Where::pinned;
+  return Where::pageable;
+}
+
+bool in_one_allocation(const void* pointer, size_t bytes) {
+  const auto* hit = allocation_at(pointer);
+  return hit && static_cast<const char*>(pointer) + bytes <= hit->second.end;
+}
+
+void* allocate_device(size_t bytes) {
+  Memory& m = memory();
+  if (count().live_bytes + bytes > memory_limit()) return nullptr;
+  size_t page_bytes = round_up(round_up(bytes, kAlignment), kPage);
+  char* pages = find_room(m, page_bytes);
+  if (!pages) return nullptr;
+  watch_faults();
+  // The user's bytes end at the end of a page, as nearly as the alignment lets them: past it nothing can be touched.
+  char* start = pages + page_bytes - round_up(bytes, kAlignment);
+  Allocation allocation{pages, page_bytes, start + bytes};
+  protect(allocation, PROT_READ | PROT_WRITE);
+  std::memset(start, kPoison, bytes);
+  std::memset(allocation.end, kRed, static_cast<size_t>(pages + page_bytes - allocation.end));
+#ifdef __SANITIZE_ADDRESS__
+  ASAN_UNPOISON_MEMORY_REGION(pages, page_bytes);
+  ASAN_POISON_MEMORY_REGION(pages, static_cast<size_t>(start - pages));
+  ASAN_POISON_MEMORY_REGION(allocation.end, static_cast<size_t>(pages + page_bytes - allocation.end));
+#endif
+  if (!m.open) protect(allocation, PROT_NONE);
+  m.cursor = static_cast<size_t>(pages + page_bytes - m.arena);
+  m.device.emplace(start, allocation);
+  count().mallocs++;
+  count().live_allocations++;
+  count().live_bytes += bytes;
+  if (count().live_bytes > count().peak_bytes) count().peak_bytes = count().live_bytes;
+  return start;
+}
+
+bool free_device(void* pointer) {
+  Memory& m = memory();
+  auto it = m.device.find(static_cast<char*>(pointer));
+  if (it == m.device.end()) return false;
+  Allocation allocation = it->second;
+#ifdef __SANITIZE_ADDRESS__
+  ASAN_UNPOISON_MEMORY_REGION(allocation.pages, allocation.page_bytes);
+#endif
+  protect(allocation, PROT_READ | PROT_WRITE);
+  check_red_zone(allocation, it->first);
+  mmap(allocation.pages, allocation.page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  count().live_allocations--;
+  count().live_bytes -= static_cast<size_t>(allocation.end - it->first);
+  m.device.erase(it);
+  return true;
+}
+
+void* allocate_pinned(size_t bytes) {
+  void* pointer = std::aligned_alloc(kPage, round_up(bytes, kPage));
+  if (pointer) memory().pinned.emplace(static_cast<char*>(pointer), bytes);
+  return pointer;
+}
+
+bool free_pinned(void* pointer) {
+  if (memory().pinned.erase(static_cast<char*>(pointer)) == 0) return false;
+  std::free(pointer);
+  return true;
+}
+
+static void protect_all(int protection) {
+  watch_faults();
+  for (const auto& [start, allocation] : memory().device) protect(allocation, protection);
+}
+
+DeviceRuns::DeviceRuns() {
+  if (memory().open++ == 0) protect_all(PROT_READ | PROT_WRITE);
+}
+DeviceRuns::~DeviceRuns() {
+  if (--memory().open == 0) protect_all(PROT_NONE);
+}
+HostRuns::HostRuns() { protect_all(PROT_NONE); }
+HostRuns::~HostRuns() { protect_all(PROT_READ | PROT_WRITE); }
+
+int report_memory() {
+  int lines = 0;
+  if (count().live_allocations) {
+    std::fprintf(stderr, "cuda_sim: at exit: %zu device allocations of %zu bytes in all were not freed\n",
+                 static_cast<size_t>(count().live_allocations), static_cast<size_t>(count().live_bytes));
+    ++lines;
+  }
+  if (!memory().pinned.empty()) {
+    std::fprintf(stderr, "cuda_sim: at exit: %zu pinned allocations were not freed\n", memory().pinned.size());
+    ++lines;
+  }
+  return lines;
+}
+
+}  // namespace cuda_sim
