@@ -10,9 +10,10 @@ namespace {
 
 constexpr int kThreadSlot = 0, kPanelSlot = 1, kSumSlot = 2;
 constexpr int64_t kDepth = 256;  // a panel of b this deep stays in the first cache
-constexpr int64_t kChunk = 64;   // depth of the filters that a thread transforms at a time
 constexpr int64_t kBlockFloats = 180000;  // transforms of a block of tiles: with their products they stay in the second cache
-constexpr int64_t kBatch = 240;  // tiles that the gradient of the filters takes at a time
+constexpr int64_t kPanelFloats = int64_t{1} << 20;  // transformed filters beyond this leave the second cache
+constexpr int64_t kBatchFloats = int64_t{1} << 22;  // transforms of the tiles that share such filters
+constexpr int64_t kBatch = 256;  // tiles that the gradient of the filters takes at a time
 
 template <class F> constexpr int64_t kPoints = F::kIn * F::kIn;  // elements of a transformed tile
 template <class F> using Transformed = V[F::kIn][F::kIn];
@@ -89,89 +90,136 @@ PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, 
 
 int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// u = the filters of output i, channels j and on, up to kLanes of them; turned: by half a turn.
-template <class F>
-PLUMAGE_INLINE void transform_filter(const float* w, int64_t c, int64_t i, int64_t j, int64_t lanes, bool turned, Transformed<F>& u) {
-  Filter g;
-  for (int tap = 0; tap < 9; ++tap) {
-    int to = turned ? 8 - tap : tap;
-    g[to / 3][to % 3] = load_n(w + (i * 9 + tap) * c + j, lanes);
-  }
-  both<3, F::kIn>(F::filter, g, u);
-}
-
-// The filters [K,3,3,C], transformed, as panels of b: for the forward pass [C, K]; turned round, for the gradient of
-// the images, [K, C]. A thread makes a piece of a panel, kChunk deep, in all points.
+// The filters [K,3,3,C], transformed, as panels of b: for the forward pass [C, K], from filters laid out [3,3,C,K] first;
+// turned by half a turn, for the gradient of the images, [K, C].
 template <class F>
 const float* filter_panels(Context& context, const float* w, int64_t k, int64_t c, bool turned) {
-  int64_t depth = turned ? k : c, columns = turned ? c : k, matrix = padded(columns, kPanelColumns) * depth;
-  int64_t chunks = (depth + kChunk - 1) / kChunk, each = kPoints<F> * kPanelColumns * kChunk;
+  int64_t depth = turned ? k : c, columns = turned ? c : k, wide = padded(columns, kPanelColumns), matrix = wide * depth;
   auto* panels = static_cast<float*>(context.scratch(kPoints<F> * matrix * 4, kPanelSlot));
-  auto* buffers = static_cast<float*>(context.scratch(context.threads() * each * 4, kThreadSlot));
-  parallel_rows(context, (columns + kPanelColumns - 1) / kPanelColumns * chunks, 9 * kPanelColumns * kChunk, [&](int64_t begin, int64_t end) {
-    float* plain = buffers + omp_get_thread_num() * each;  // [point][column][depth]
-    for (int64_t item = begin; item < end; ++item) {
-      int64_t column = item / chunks * kPanelColumns, first = item % chunks * kChunk, last = std::min(depth, first + kChunk);
-      int64_t wide = std::min(kPanelColumns, columns - column);
-      float* panel = panels + column * depth + first * kPanelColumns;
-      Transformed<F> u;
-      if (turned) {  // the lanes are columns
-        for (int64_t i = first; i < last; ++i, panel += kPanelColumns)
-          for (int64_t j = 0; j < kPanelColumns; j += kLanes) {
-            transform_filter<F>(w, c, i, column + j, std::max<int64_t>(wide - j, 0), true, u);
-            store_points(u, panel + j, matrix, kLanes);
-          }
-        continue;
+  int64_t of_tap = c, of_depth = 9 * c, known = c;  // steps from tap to tap and from depth to depth; columns in memory
+  if (!turned) {
+    auto* laid_out = static_cast<float*>(context.scratch(9 * matrix * 4, kThreadSlot));
+    parallel_rows(context, 9, matrix, [&](int64_t begin, int64_t end) {
+      for (int64_t tap = begin; tap < end; ++tap) pack_panels(k, c, w + tap * c, 9 * c, 1, wide, laid_out + tap * matrix);
+    });
+    w = laid_out, of_tap = matrix, of_depth = wide, known = wide;
+  }
+  parallel_rows(context, wide / kPanelColumns * depth, 9 * kPanelColumns, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      for (int64_t j = 0; j < kPanelColumns; j += kLanes) {
+        int64_t column = row / depth * kPanelColumns + j, lanes = std::max<int64_t>(known - column, 0);
+        Filter g;
+        Transformed<F> u;
+        for (int tap = 0; tap < 9; ++tap) {
+          int to = turned ? 8 - tap : tap;
+          g[to / 3][to % 3] = load_n(w + tap * of_tap + row % depth * of_depth + column, lanes);
+        }
+        both<3, F::kIn>(F::filter, g, u);
+        store_points(u, panels + row * kPanelColumns + j, matrix, kLanes);
       }
-      for (int64_t i = 0; i < wide; ++i)
-        for_vectors(first, last, [&](int64_t j, int64_t lanes) {
-          transform_filter<F>(w, c, column + i, j, lanes, false, u);
-          store_points(u, plain + i * kChunk + j - first, kPanelColumns * kChunk, lanes);
-        });
-      for (int64_t p = 0; p < kPoints<F>; ++p)
-        pack_panels(wide, last - first, plain + p * kPanelColumns * kChunk, kChunk, 1, kPanelColumns, panel + p * matrix);
-    }
   });
   return panels;
 }
 
-// y = the correlation of x with filters that have become `panels`
+// y = the correlation of x with filters that have become `panels`, a block of tiles at a time.
 template <class F>
-void correlate(Context& context, const float* x, const Shape& x_shape, const float* panels, float* y, const Shape& y_shape, int64_t pad,
-               const Epilogue* epilogue = nullptr) {
-  Tiles<F::kOut> in(x_shape, y_shape[1], y_shape[2]), out(y_shape, y_shape[1], y_shape[2]);
-  int64_t c = in.channels, k = out.channels, matrix = padded(k, kPanelColumns) * c;
-  // A block of tiles, its transforms and its results stay in the second cache. Rows are a line longer than the
-  // channels, lest those of a product fall on each other in the first.
-  int64_t block = std::clamp<int64_t>(kBlockFloats / kPoints<F> / std::max(c, k) / kPanelRows, 1, 8) * kPanelRows;
-  int64_t c_row = padded(c, 16) + 16, k_row = padded(k, 16) + 16, each = kPoints<F> * block * (c_row + k_row);
-  auto* buffers = static_cast<float*>(context.scratch(context.threads() * each * 4, kThreadSlot));
-  parallel(context, (in.count + block - 1) / block, 1, [&](int64_t first, int64_t last) {
-    float *points = buffers + omp_get_thread_num() * each, *products = points + kPoints<F> * block * c_row;
-    for (int64_t b = first; b < last; ++b) {
-      int64_t begin = b * block, tiles = std::min(block, in.count - begin);
-      for (int64_t t = 0; t < tiles; ++t)
-        in.template read<F::kIn>(x, begin + t, pad, [&](int64_t i, int64_t lanes, const Transformed<F>& d) {
-          Transformed<F> u;
-          both<F::kIn, F::kIn>(F::input, d, u);
-          store_points(u, points + t * c_row + i, block * c_row, lanes);
-        });
-      for (int64_t p = 0; p < kPoints<F>; ++p)
-        for (int64_t j = 0; j < k; j += kPanelColumns)
-          for (int64_t l = 0; l < c; l += kDepth)
-            for (int64_t i = 0; i < tiles; i += kPanelRows)
-              multiply_rows(std::min(kDepth, c - l), points + (p * block + i) * c_row + l, c_row,
-                            panels + p * matrix + j * c + l * kPanelColumns, products + (p * block + i) * k_row + j, k_row,
-                            std::min(kPanelRows, tiles - i), std::min(kPanelColumns, k - j), l > 0);
-      for (int64_t t = 0; t < tiles; ++t)
-        out.write(y, begin + t, epilogue, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
-          Transformed<F> m;
-          load_points(m, products + t * k_row + i, block * k_row, lanes);
-          both<F::kIn, F::kOut>(F::output, m, d);
-        });
+class Correlation {
+ public:
+  Correlation(const float* x, const Shape& x_shape, const float* panels, float* y, const Shape& y_shape, int64_t pad, const Epilogue* epilogue)
+      : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), panels_(panels), y_(y), pad_(pad),
+        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), matrix_(padded(k_, kPanelColumns) * c_) {}
+
+  void run(Context& context) const {
+    if (kPoints<F> * matrix_ > kPanelFloats) by_points(context);
+    else by_tiles(context);
+  }
+
+ private:
+  // Transforms and products of a block: [point][tile][channel]. Rows are a line longer than the channels, lest those of a
+  // product fall on each other in the first cache.
+  struct Block {
+    int64_t capacity, c_row, k_row;
+    float *points = nullptr, *products = nullptr;
+    Block(int64_t capacity, int64_t c, int64_t k) : capacity(capacity), c_row(padded(c, 16) + 16), k_row(padded(k, 16) + 16) {}
+    int64_t floats() const { return kPoints<F> * capacity * (c_row + k_row); }
+    Block in(float* buffer) const {
+      Block b = *this;
+      b.points = buffer, b.products = buffer + kPoints<F> * capacity * c_row;
+      return b;
     }
-  });
-}
+  };
+
+  int64_t rows_of(int64_t floats) const { return floats / kPoints<F> / std::max(c_, k_) / kPanelRows * kPanelRows; }
+
+  // Small filters, which stay in the second cache: each thread takes a block of tiles from pixels to pixels, so that its
+  // transforms and products stay there too.
+  void by_tiles(Context& context) const {
+    Block shape(std::clamp(rows_of(kBlockFloats), kPanelRows, 8 * kPanelRows), c_, k_);
+    auto* buffers = static_cast<float*>(context.scratch(context.threads() * shape.floats() * 4, kThreadSlot));
+    parallel(context, (in_.count + shape.capacity - 1) / shape.capacity, 1, [&](int64_t first, int64_t last) {
+      Block block = shape.in(buffers + omp_get_thread_num() * shape.floats());
+      for (int64_t b = first; b < last; ++b) {
+        int64_t begin = b * block.capacity, tiles = std::min(block.capacity, in_.count - begin);
+        transform_inputs(block, begin, 0, tiles);
+        multiply(block, tiles, 0, kPoints<F> * columns());
+        transform_outputs(block, begin, 0, tiles);
+      }
+    });
+  }
+
+  // Large filters, which are read once for many tiles: the threads share the tiles, then the points, then the tiles.
+  void by_points(Context& context) const {
+    Block shape(std::clamp(rows_of(kBatchFloats), kPanelRows, padded(in_.count, kPanelRows)), c_, k_);
+    Block block = shape.in(static_cast<float*>(context.scratch(shape.floats() * 4, kThreadSlot)));
+    for (int64_t begin = 0; begin < in_.count; begin += block.capacity) {
+      int64_t tiles = std::min(block.capacity, in_.count - begin);
+      parallel(context, tiles, 1, [&](int64_t first, int64_t last) { transform_inputs(block, begin, first, last); });
+      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(block, tiles, first, last); });
+      parallel(context, tiles, 1, [&](int64_t first, int64_t last) { transform_outputs(block, begin, first, last); });
+    }
+  }
+
+  int64_t columns() const { return (k_ + kPanelColumns - 1) / kPanelColumns; }
+
+  // B' d B of tiles first..last of the block that starts at tile `begin`.
+  void transform_inputs(const Block& block, int64_t begin, int64_t first, int64_t last) const {
+    for (int64_t t = first; t < last; ++t)
+      in_.template read<F::kIn>(x_, begin + t, pad_, [&](int64_t i, int64_t lanes, const Transformed<F>& d) {
+        Transformed<F> u;
+        both<F::kIn, F::kIn>(F::input, d, u);
+        store_points(u, block.points + t * block.c_row + i, block.capacity * block.c_row, lanes);
+      });
+  }
+
+  // The panels of filters first..last, all points' counted through.
+  void multiply(const Block& block, int64_t tiles, int64_t first, int64_t last) const {
+    for (int64_t item = first; item < last; ++item) {
+      int64_t p = item / columns(), j = item % columns() * kPanelColumns;
+      for (int64_t l = 0; l < c_; l += kDepth)
+        for (int64_t i = 0; i < tiles; i += kPanelRows)
+          multiply_rows(std::min(kDepth, c_ - l), block.points + (p * block.capacity + i) * block.c_row + l, block.c_row,
+                        panels_ + p * matrix_ + j * c_ + l * kPanelColumns, block.products + (p * block.capacity + i) * block.k_row + j,
+                        block.k_row, std::min(kPanelRows, tiles - i), std::min(kPanelColumns, k_ - j), l > 0);
+    }
+  }
+
+  // A' m A of tiles first..last.
+  void transform_outputs(const Block& block, int64_t begin, int64_t first, int64_t last) const {
+    for (int64_t t = first; t < last; ++t)
+      out_.write(y_, begin + t, epilogue_, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
+        Transformed<F> m;
+        load_points(m, block.products + t * block.k_row + i, block.capacity * block.k_row, lanes);
+        both<F::kIn, F::kOut>(F::output, m, d);
+      });
+  }
+
+  Tiles<F::kOut> in_, out_;
+  const float *x_, *panels_;
+  float* y_;
+  int64_t pad_;
+  const Epilogue* epilogue_;
+  int64_t c_, k_, matrix_;
+};
 
 // Transformed tiles as the depth of a product: [point][channels in panels of `unit`][tile][unit].
 struct DeepPanels {
@@ -203,8 +251,9 @@ void filter_gradient(Context& context, In x, In dy, Out dw, int64_t pad) {
   a.data = static_cast<float*>(context.scratch(kPoints<F> * (a.matrix() + b.matrix()) * 4, kPanelSlot));
   b.data = a.data + kPoints<F> * a.matrix();
   auto* sums = static_cast<float*>(context.scratch(kPoints<F> * k * c * 4, kSumSlot));  // [point][K][C]
-  for (int64_t begin = 0; begin < in.count; begin += kBatch) {
-    int64_t tiles = std::min(kBatch, in.count - begin), columns = (c + kPanelColumns - 1) / kPanelColumns;
+  Chunks batches(in.count, 1, (in.count + kBatch - 1) / kBatch);
+  for (int64_t batch = 0; batch < batches.number; ++batch) {
+    int64_t begin = batches.begin(batch), tiles = batches.end(batch) - begin, columns = (c + kPanelColumns - 1) / kPanelColumns;
     parallel(context, tiles, 8, [&](int64_t first, int64_t last) {
       for (int64_t t = first; t < last; ++t) {
         Transformed<F> u;
@@ -239,12 +288,10 @@ void filter_gradient(Context& context, In x, In dy, Out dw, int64_t pad) {
   });
 }
 
-// f(F2{}) or f(F4{}): the one with fewer products for the map y, unless so few tiles share the transforms of the filters
-// that these decide.
+// f(F4{}), or f(F2{}) on maps too small for its tiles.
 template <class F>
-void with_tiles(const Shape& y, int64_t filters, F&& f) {
-  bool smaller = y[1] >= 7 && y[2] >= 7, shared = 256 * Tiles<4>(y, y[1], y[2]).count >= filters;
-  if (smaller && shared) f(F4{});
+void with_tiles(const Shape& y, F&& f) {
+  if (y[1] >= 7 && y[2] >= 7) f(F4{});
   else f(F2{});
 }
 
@@ -252,25 +299,25 @@ void with_tiles(const Shape& y, int64_t filters, F&& f) {
 
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
   return type == DType::f32 && w[1] == 3 && w[2] == 3 && window.stride == 1 && window.pad <= 2 && w[0] >= 32 && w[3] >= 32 &&
-         y[1] >= 5 && y[2] >= 5 && w[0] * w[3] <= 512 * 256;  // larger filters, transformed, leave the caches
+         y[1] >= 5 && y[2] >= 5 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
 }
 
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue) {
-  with_tiles(y.shape, w.shape[0] * w.shape[3], [&](auto f) {
+  with_tiles(y.shape, [&](auto f) {
     const float* panels = filter_panels<decltype(f)>(context, w.as<float>(), w.shape[0], w.shape[3], false);
-    correlate<decltype(f)>(context, x.as<float>(), x.shape, panels, y.as<float>(), y.shape, window.pad, epilogue);
+    Correlation<decltype(f)>(x.as<float>(), x.shape, panels, y.as<float>(), y.shape, window.pad, epilogue).run(context);
   });
 }
 
 void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
-  with_tiles(dx.shape, w.shape[0] * w.shape[3], [&](auto f) {
+  with_tiles(dx.shape, [&](auto f) {
     const float* panels = filter_panels<decltype(f)>(context, w.as<float>(), w.shape[0], w.shape[3], true);
-    correlate<decltype(f)>(context, dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad);
+    Correlation<decltype(f)>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, nullptr).run(context);
   });
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
-  with_tiles(dy.shape, 0, [&](auto f) { filter_gradient<decltype(f)>(context, x, dy, dw, window.pad); });
+  with_tiles(dy.shape, [&](auto f) { filter_gradient<decltype(f)>(context, x, dy, dw, window.pad); });
 }
 
 }  // namespace plumage::cpu::winograd
