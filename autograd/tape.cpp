@@ -86,9 +86,9 @@ struct Walk {
         if (consume) {
           Rule rule = std::move(node->rule);
           node->rule = nullptr;
-          rule(dy, d);
+          rule(std::move(dy), d);
         } else {
-          node->rule(dy, d);
+          node->rule(std::move(dy), d);
         }
       }
       for (const auto& input : node->inputs)

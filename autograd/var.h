@@ -12,7 +12,7 @@ namespace plumage {
 class Gradients;
 
 /// Hands the gradient of a node's output on to its inputs: rule(dy, d) calls d.add(i, ...) for input i.
-using Rule = std::function<void(const Tensor& dy, Gradients& d)>;
+using Rule = std::function<void(Tensor dy, Gradients& d)>;
 
 /// What made a Var, or a leaf that collects a gradient. Holds no values but what the rule captured.
 struct Node {

@@ -207,7 +207,7 @@ Tensor batch_norm_apply(const Tensor& x, const Tensor& residual, const NormArgum
   return y;
 }
 
-NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, const Tensor& dy, const NormArguments& norm, bool want_dresidual) {
+NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual) {
   check_float(x, "batch_norm_bwd", "x");
   check_norm(x, norm, "batch_norm_bwd");
   check_like(dy, x, "batch_norm_bwd", "dy");
@@ -216,7 +216,7 @@ NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, const Tensor& dy,
     check_like(y, x, "batch_norm_bwd", "y");
     check_shape(y, x.shape(), "batch_norm_bwd", "y");
   }
-  NormGradients g{like(x), want_dresidual ? like(x) : Tensor(), like(norm.gamma), like(norm.beta)};
+  NormGradients g{dy.is_unique() ? dy : like(x), want_dresidual ? like(x) : Tensor(), like(norm.gamma), like(norm.beta)};
   Out dresidual = want_dresidual ? out(g.dresidual) : Out{};
   DISPATCH(batch_norm_bwd, x, in(x), maybe_in(y), in(dy), out(g.dx), dresidual, out(g.dgamma), out(g.dbeta), views(norm));
   return g;

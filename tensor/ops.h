@@ -99,8 +99,8 @@ struct NormArguments {
 /// residual may be undefined.
 Tensor batch_norm_apply(const Tensor& x, const Tensor& residual, const NormArguments& norm);
 struct NormGradients { Tensor dx, dresidual, dgamma, dbeta; };
-/// y is read only for the mask of relu; dresidual is computed only if wanted.
-NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, const Tensor& dy, const NormArguments& norm, bool want_dresidual);
+/// y is read only for the mask of relu; dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
+NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual);
 
 // --- losses
 /// -log softmax(logits)[label] by row: logits [B, C], labels i64 [B] in 0..C-1 -> loss [B], and logsumexp [B].

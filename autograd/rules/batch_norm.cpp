@@ -12,8 +12,8 @@ namespace {
 Var apply(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const ops::NormArguments& norm) {
   Tensor y = ops::batch_norm_apply(x.value(), residual.value(), norm);
   Tensor mask = norm.activation == Activation::relu ? y : Tensor();
-  return record("batch_norm", y, {x, gamma, beta, residual}, [x = x.value(), mask, norm](const Tensor& dy, Gradients& d) {
-    ops::NormGradients g = ops::batch_norm_bwd(x, mask, dy, norm, d.wants(3));
+  return record("batch_norm", y, {x, gamma, beta, residual}, [x = x.value(), mask, norm](Tensor dy, Gradients& d) {
+    ops::NormGradients g = ops::batch_norm_bwd(x, mask, std::move(dy), norm, d.wants(3));
     d.add(0, g.dx);
     d.add(1, g.dgamma);
     d.add(2, g.dbeta);

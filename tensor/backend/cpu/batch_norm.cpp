@@ -160,8 +160,8 @@ void chunk_gradients(const Layout& at, const T* x, const T* y, const T* dy, cons
   }
 }
 
-// dx = of_d * d + of_x * (x - mean) + constant, one group's rows first..last
-template <bool kStream, class T>
+// dx = of_d * d + of_x * (x - mean) + constant, one group's rows first..last; dx may be dy, whose lines are in the cache
+template <bool kStream, bool kStreamResidual, class T>
 void gradient_rows(const Layout& at, const T* x, const T* dy, const uint16_t* mask, T* dx, T* dresidual, const float* mean,
                    const float* of_d, const float* of_x, const float* constant, int64_t first, int64_t last) {
   for (int64_t row = first; row < last; ++row)
@@ -170,15 +170,13 @@ void gradient_rows(const Layout& at, const T* x, const T* dy, const uint16_t* ma
       V d = load_n(dy + i, lanes);
       if (mask) d = select(lanes_of(mask[row * at.vectors + c / kLanes]), V{}, d);
       V v = d * load(of_d + c) + ((load_n(x + i, lanes) - load(mean + c)) * load(of_x + c) + load(constant + c));
-      if constexpr (kStream) {
-        stream(dx + i, v);
-        if (dresidual) stream(dresidual + i, d);
-      } else {
-        store_n(dx + i, v, lanes);
-        if (dresidual) store_n(dresidual + i, d, lanes);
-      }
+      if constexpr (kStream) stream(dx + i, v);
+      else store_n(dx + i, v, lanes);
+      if (!dresidual) return;
+      if constexpr (kStreamResidual) stream(dresidual + i, d);
+      else store_n(dresidual + i, d, lanes);
     });
-  if constexpr (kStream) stream_end();
+  if constexpr (kStream || kStreamResidual) stream_end();
 }
 
 }  // namespace
@@ -216,8 +214,10 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
         all_d[size_t(c)] += d;
         all_dx[size_t(c)] += dxc * inverse_std;
       }
-    bool streamed = streams(dx.as<T>(), dx.count(), channels) && (!dresidual || streams(dresidual.as<T>(), dx.count(), channels));
-    auto rows = streamed ? gradient_rows<true, T> : gradient_rows<false, T>;
+    bool streamed = dx.data != dy.data && streams(dx.as<T>(), dx.count(), channels);
+    bool residual_streamed = dresidual && streams(dresidual.as<T>(), dx.count(), channels);
+    auto rows = streamed ? (residual_streamed ? gradient_rows<true, true, T> : gradient_rows<true, false, T>)
+                         : (residual_streamed ? gradient_rows<false, true, T> : gradient_rows<false, false, T>);
     at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
       const float* kg = k + g * 4 * padded;
       rows(at, x.as<T>(), dy.as<T>(), mask, dx.as<T>(), dresidual.as<T>(), kg, kg + padded, kg + 2 * padded, kg + 3 * padded,

@@ -64,6 +64,8 @@ void batch_norm_bwd(Context&, In x, In y, In dy, Out dx, Out dresidual, Out dgam
   auto passed = [&](int64_t i) {
     return norm.activation == Activation::relu && out_y[i] <= 0 ? 0.0 : g_y[i];
   };
+  if (dresidual)  // first: dx may be written over dy
+    for (int64_t i = 0; i < dy.count(); ++i) Writer(dresidual).set(i, passed(i));
   std::vector<double> sum_gamma(size_t(C), 0.0), sum_beta(size_t(C), 0.0);
   for (int64_t g = 0; g < groups.count; ++g)
     for (int64_t c = 0; c < C; ++c) {
@@ -82,8 +84,6 @@ void batch_norm_bwd(Context&, In x, In y, In dy, Out dx, Out dresidual, Out dgam
         out.set(i, gamma[c] * inverse_std * d);
       }
     }
-  if (dresidual)
-    for (int64_t i = 0; i < dy.count(); ++i) Writer(dresidual).set(i, passed(i));
   if (dgamma)
     for (int64_t c = 0; c < C; ++c) Writer(dgamma).set(c, sum_gamma[size_t(c)]);
   if (dbeta)
