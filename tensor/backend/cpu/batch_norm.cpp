@@ -9,7 +9,8 @@ namespace plumage::cpu {
 namespace {
 
 constexpr int kSumSlot = 3, kMaskSlot = 2;
-constexpr int64_t kBlock = 8;  // rows whose sums are kept in registers
+constexpr int64_t kCombine = 32;  // what adding up one chunk's sums of a channel costs, in elements of a simple loop
+constexpr int64_t kBlock = 8;     // rows whose sums are kept in registers
 
 // Rows [M, C] in equal groups; each group is cut into the same chunks of rows.
 struct Layout {
@@ -71,20 +72,21 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
     });
   });
   // The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979).
-  for (int64_t g = 0; g < at.groups; ++g)
-    for (int64_t c = 0; c < at.channels; ++c) {
+  parallel_rows(context, at.groups * at.channels, kCombine * at.chunks.number, [&](int64_t begin, int64_t end) {
+    for (int64_t at_c = begin; at_c < end; ++at_c) {
+      const float* s = sums + at_c / at.channels * at.chunks.number * width + at_c % at.channels;
       double count = 0, center = 0, deviation = 0;
-      for (int64_t i = 0; i < at.chunks.number; ++i) {
-        const float* s = sums + (g * at.chunks.number + i) * width + c;
+      for (int64_t i = 0; i < at.chunks.number; ++i, s += width) {
         double n = double(at.chunks.end(i) - at.chunks.begin(i)), u = s[at.padded()], q = s[2 * at.padded()];
-        double m = s[0] + u / n, delta = m - center, total = count + n;
-        deviation += q - u * u / n + delta * delta * count * n / total;
+        double total = count + n, m = s[0] + u / n, delta = m - center;
+        deviation += q - u * (m - s[0]) + delta * delta * count * n / total;
         center += delta * n / total;
         count = total;
       }
-      mean.as<float>()[g * at.channels + c] = float(center);
-      variance.as<float>()[g * at.channels + c] = float(deviation < 0 ? 0 : deviation / count);
+      mean.as<float>()[at_c] = float(center);
+      variance.as<float>()[at_c] = float(deviation < 0 ? 0 : deviation / count);
     }
+  });
 }
 
 namespace {
@@ -196,8 +198,9 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
       chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), norm.mean.as<float>() + g * channels, mask, first, last,
                       sums + (g * number + c) * 2 * padded);
     });
-    for (int64_t g = 0; g < at.groups; ++g)
-      for (int64_t c = 0; c < channels; ++c) {
+    parallel_rows(context, channels, at.groups * number * kCombine, [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin * at.groups; item < end * at.groups; ++item) {
+        int64_t c = item / at.groups, g = item % at.groups;
         double d = 0, dxc = 0, rows = double(at.chunks.count);
         for (int64_t i = 0; i < number; ++i) {
           d += sums[(g * number + i) * 2 * padded + c];
@@ -214,6 +217,7 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
         all_d[size_t(c)] += d;
         all_dx[size_t(c)] += dxc * inverse_std;
       }
+    });
     bool streamed = dx.data != dy.data && streams(dx.as<T>(), dx.count(), channels);
     bool residual_streamed = dresidual && streams(dresidual.as<T>(), dx.count(), channels);
     auto rows = streamed ? (residual_streamed ? gradient_rows<true, true, T> : gradient_rows<true, false, T>)
