@@ -3,10 +3,13 @@
 
 #include <cstring>
 
+#include "tensor/backend/cpu/gemm.h"
 #include "tensor/backend/cpu/simd.h"
 
 namespace plumage::cpu {
 namespace {
+
+constexpr int kDenseSlot = 2;  // matmul uses the others
 
 bool empty(const Shape& x, const Shape& w, const Shape& y) { return !x.count() || !w.count() || !y.count(); }
 void clear(Out y) { std::memset(y.data, 0, size_t(y.count() * size_of(y.dtype))); }
@@ -24,6 +27,43 @@ void finish(Context& context, T* y, int64_t rows, int64_t channels, const Epilog
         if (residual) v += load_n(residual + i, lanes);
         store_n(y + i, epilogue.relu ? vrelu(v) : v, lanes);
       });
+  });
+}
+
+// y = dense at every stride-th row and column, zeros elsewhere.
+template <bool kStream, class T>
+void spread_rows(const T* dense, const Shape& seen, T* y, const Shape& shape, int64_t stride, int64_t first, int64_t last) {
+  int64_t width = shape[2], channels = shape[3];
+  for (int64_t row = first; row < last; ++row) {
+    int64_t n = row / shape[1], i = row % shape[1];
+    const T* from = i % stride == 0 && i / stride < seen[1] ? dense + (n * seen[1] + i / stride) * seen[2] * channels : nullptr;
+    for (int64_t j = 0; j < width; ++j) {
+      const T* pixel = from && j % stride == 0 && j / stride < seen[2] ? from + j / stride * channels : nullptr;
+      T* to = y + (row * width + j) * channels;
+      for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
+        V v = pixel ? load_n(pixel + c, lanes) : V{};
+        if constexpr (kStream) stream(to + c, v);
+        else store_n(to + c, v, lanes);
+      });
+    }
+  }
+  if constexpr (kStream) stream_end();
+}
+
+// 1x1 filters with a stride see every stride-th pixel: their gradient is a product, laid out among zeros.
+void dx_of_every(int64_t stride, Context& context, In dy, In w, Out dx) {
+  Shape seen = dy.shape;
+  seen.set(3, dx.shape[3]);
+  int64_t pixels = seen[0] * seen[1] * seen[2];
+  In rows{dy.data, {pixels, dy.shape[3]}, dy.dtype}, filters{w.data, {w.shape[0], w.shape[3]}, w.dtype};
+  Out dense{context.scratch(seen.count() * size_of(dx.dtype), kDenseSlot), {pixels, seen[3]}, dx.dtype};
+  matmul(context, rows, filters, dense, false, false);
+  visit_fast(dx.dtype, [&](auto type) {
+    using T = decltype(type);
+    auto spread = streams(dx.as<T>(), dx.count(), dx.shape[3]) ? spread_rows<true, T> : spread_rows<false, T>;
+    parallel_rows(context, dx.shape[0] * dx.shape[1], dx.shape[2] * dx.shape[3], [&](int64_t first, int64_t last) {
+      spread(dense.as<T>(), seen, dx.as<T>(), dx.shape, stride, first, last);
+    });
   });
 }
 
@@ -55,6 +95,7 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
 void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
   flush_denormals();
   if (empty(dx.shape, w.shape, dy.shape)) return clear(dx);
+  if (w.shape[1] * w.shape[2] == 1 && window.stride > 1 && window.pad == 0) return dx_of_every(window.stride, context, dy, w, dx);
   if (few_pixels::fits(dx.shape, w.shape, dy.shape, dy.dtype)) return few_pixels::conv2d_dx(context, dy, w, dx, window);
   if (winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, dx, window);
   if (!onednn::conv2d_dx(context, dy, w, dx, window)) im2col::conv2d_dx(context, dy, w, dx, window);

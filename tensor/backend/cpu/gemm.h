@@ -26,6 +26,9 @@ void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float*
 /// Distances that are multiples of 4 KB would fight for the same lines of the cache.
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add);
 
+/// The op of that name, for other kernels. Uses scratch slots 0, 1 and 3.
+void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b);
+
 /// y[i] = op(a[i]) op(b[i]) for i < batch; [m, k] x [k, n] after the transposes.
 struct Product {
   int64_t batch, m, n, k;
