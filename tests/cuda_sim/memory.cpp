@@ -38,6 +38,7 @@ struct Memory {
   std::map<char*, Allocation> device;  // by the user's pointer
   std::map<char*, size_t> pinned;
   int open = 0;
+  bool host_function = false;
 };
 
 Memory& memory() {
@@ -60,7 +61,7 @@ void on_segv(int, siginfo_t* info, void*) {
   if (stack_overflowed(at)) fail("the thread's stack overflowed");
   if (m.arena && at >= m.arena && at < m.arena + kArenaBytes) {
     const auto* hit = allocation_at(at);
-    if (hit && !m.open)
+    if (hit && (!m.open || m.host_function))
       fail("the host touches device memory: byte %zd of an allocation of %zd bytes; copy it first (cudaMemcpyAsync, then wait)",
            at - hit->first, hit->second.end - hit->first);
     auto it = m.device.upper_bound(at);
@@ -207,8 +208,14 @@ DeviceRuns::DeviceRuns() {
 DeviceRuns::~DeviceRuns() {
   if (--memory().open == 0) protect_all(PROT_NONE);
 }
-HostRuns::HostRuns() { protect_all(PROT_NONE); }
-HostRuns::~HostRuns() { protect_all(PROT_READ | PROT_WRITE); }
+HostRuns::HostRuns() {
+  memory().host_function = true;
+  protect_all(PROT_NONE);
+}
+HostRuns::~HostRuns() {
+  memory().host_function = false;
+  protect_all(PROT_READ | PROT_WRITE);
+}
 
 int report_memory() {
   int lines = 0;

@@ -63,6 +63,7 @@ struct OnDevice {
   explicit OnDevice(size_t n) : count(n) { if (cudaMalloc(reinterpret_cast<void**>(&data), n * sizeof(T))) std::abort(); }
   explicit OnDevice(const std::vector<T>& values) : OnDevice(values.size()) {
     if (cudaMemcpy(data, values.data(), count * sizeof(T), cudaMemcpyHostToDevice)) std::abort();
+    if (cudaDeviceSynchronize()) std::abort();  // such a copy may end after the call; only blocking streams wait for it
   }
   ~OnDevice() { cudaFree(data); }
   OnDevice(const OnDevice&) = delete;
