@@ -5,6 +5,7 @@
 
 #include "cuda_runtime_api.h"
 #include "tests/cuda_sim/control.h"
+#include "tests/cuda_sim/fiber.h"
 
 namespace cuda_sim {
 
@@ -30,6 +31,7 @@ cudaError_t sticky();
 template <class Body>
 cudaError_t api(const char* call, Body body) {
   std::lock_guard lock(device_lock());
+  Unwatched unwatched;
   cudaError_t error = before_call(call);
   if (error == cudaSuccess) error = body();
   return after_call(call, error);

@@ -22,6 +22,12 @@ void* __tsan_create_fiber(unsigned flags);
 void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 void __tsan_acquire(void* address);
 void __tsan_release(void* address);
+void __tsan_read_range(void* address, unsigned long bytes);
+void __tsan_write_range(void* address, unsigned long bytes);
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
 #endif
 
@@ -132,12 +138,48 @@ bool is_stack_overflow(const Fiber& fiber, const void* address) {
 #ifdef CUDA_SIM_TSAN
 void release(void* place) { __tsan_release(place); }
 void acquire(void* place) { __tsan_acquire(place); }
-void* make_engine() { return __tsan_create_fiber(0); }
+
+Unwatched::Unwatched() {
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+Unwatched::~Unwatched() {
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+
+// Called by engines, which are not watched: only for this.
+void reads(const void* from, size_t bytes) {
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  __tsan_read_range(const_cast<void*>(from), bytes);
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+void writes(void* to, size_t bytes) {
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+  __tsan_write_range(to, bytes);
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+void* make_engine() {
+  void* engine = __tsan_create_fiber(0);
+  AsEngine once(engine);
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  return engine;
+}
 AsEngine::AsEngine(void* engine) : back_(__tsan_get_current_fiber()) { __tsan_switch_to_fiber(engine, 1); }
 AsEngine::~AsEngine() { __tsan_switch_to_fiber(back_, 1); }
 #else
 void release(void*) {}
 void acquire(void*) {}
+void reads(const void*, size_t) {}
+void writes(void*, size_t) {}
+Unwatched::Unwatched() {}
+Unwatched::~Unwatched() {}
 void* make_engine() { return nullptr; }
 AsEngine::AsEngine(void*) {}
 AsEngine::~AsEngine() {}

@@ -29,7 +29,20 @@ bool is_stack_overflow(const Fiber& fiber, const void* address);
 void release(void* place);
 void acquire(void* place);
 
-/// For the race detector each stream is a thread of its own, in whose name its work is run (null elsewhere).
+/// What a copy or a library reads and writes, told to the race detector in the name of the stream that runs.
+void reads(const void* from, size_t bytes);
+void writes(void* to, size_t bytes);
+
+/// While one lives, the race detector looks away: the simulator's own data is shared by all fibers.
+class Unwatched {
+ public:
+  Unwatched();
+  ~Unwatched();
+  Unwatched(const Unwatched&) = delete;
+};
+
+/// For the race detector each stream is a thread of its own, in whose name its work is run; null elsewhere. An engine is
+/// never watched: only kernels are, and what reads() and writes() tell.
 void* make_engine();
 class AsEngine {
  public:

@@ -24,11 +24,11 @@ cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcp
   return cudaSuccess;
 }
 
-Work copy_work(void* to, const void* from, size_t bytes) {
-  return {[=] {
-    ++count().copies;
-    std::memcpy(to, from, bytes);
-  }};
+void run_copy(void* to, const void* from, size_t bytes) {
+  ++count().copies;
+  reads(from, bytes);
+  writes(to, bytes);
+  std::memcpy(to, from, bytes);
 }
 
 cudaError_t copy(Stream& stream, void* to, const void* from, size_t bytes, bool wait) {
@@ -38,12 +38,9 @@ cudaError_t copy(Stream& stream, void* to, const void* from, size_t bytes, bool 
   if (from_pageable) {
     auto* begin = static_cast<const char*>(from);
     auto bytes_now = std::make_shared<std::vector<char>>(begin, begin + bytes);
-    error = submit(stream, {[=] {
-      ++count().copies;
-      std::memcpy(to, bytes_now->data(), bytes);
-    }});
+    error = submit(stream, {[=] { run_copy(to, bytes_now->data(), bytes); }});
   } else {
-    error = submit(stream, copy_work(to, from, bytes));
+    error = submit(stream, {[=] { run_copy(to, from, bytes); }});
   }
   if (error != cudaSuccess || stream.capture) return error;
   return wait || to_pageable ? run_until(mark_now(stream)) : cudaSuccess;
@@ -54,6 +51,7 @@ cudaError_t set(Stream& stream, void* to, int value, size_t bytes) {
   if (where(to) == Where::pageable) return cudaErrorInvalidValue;
   return submit(stream, {[=] {
     ++count().copies;
+    writes(to, bytes);
     std::memset(to, value, bytes);
   }});
 }

@@ -105,6 +105,7 @@ void check_shared_memory() {
 void free_shared_memory() { arena().kept.clear(); }
 
 void* shared_site(const void* site, size_t bytes, size_t alignment) {
+  Unwatched unwatched;
   Arena& a = arena();
   if (alignment > kRedZone) fail("shared memory aligned to %zu: at most %zu here", alignment, kRedZone);
   for (const Array& array : a.arrays)

@@ -117,8 +117,8 @@ static void push(Stream& stream, Stream::Task task) {
   Streams& s = streams();
   // The legacy stream keeps order with every blocking stream, in both directions.
   for (const auto& other : s.all)
-    if (other.get() != &stream && other->blocking && stream.blocking && (stream.legacy || other->legacy) && !complete(mark_now(*other)))
-      task.after.push_back(mark_now(*other));
+    if (other.get() != &stream && other->blocking && stream.blocking && (stream.legacy || other->legacy))
+      task.after.push_back({other, other->submitted, nullptr});
   release(&stream.submissions);
   stream.queue.push_back(std::move(task));
   ++stream.submitted;

@@ -37,11 +37,6 @@ struct Fixture {
   cudaError_t end() { return cudaStreamEndCapture(a, &graph); }
 };
 
-struct Seeded {
-  explicit Seeded(uint64_t seed) { cuda_sim::set_seed(seed); }
-  ~Seeded() { cuda_sim::set_seed(1); }
-};
-
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "a captured step runs at each launch, with the values that are there then") {

@@ -75,5 +75,18 @@ struct OnDevice {
   }
 };
 
+/// In a build with the race detector whatever plants a race runs in races_test.cpp, and only there.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kWatched = true;
+#else
+constexpr bool kWatched = false;
+#endif
+
+/// Sets the orders in this scope.
+struct Seeded {
+  explicit Seeded(uint64_t seed) { cuda_sim::set_seed(seed); }
+  ~Seeded() { cuda_sim::set_seed(1); }
+};
+
 /// Every order that a test of orders tries: the plain one and some of each temper of the streams.
 constexpr uint64_t kSeeds[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
