@@ -1,94 +1,16 @@
 // Convolution with 3x3 filters, stride 1, by Winograd's algorithms (tensor/backend/cpu/winograd_transforms.h). Output tiles
 // of m x m pixels and their n x n inputs become n^2 matrix products [tiles, C] x [C, K], one for each point.
-//   y = A' [(G g G') . (B' d B)] A      dw = G' [sum of (A dy A') . (B' x B)] G
-#include "tensor/backend/cpu/conv.h"
-#include "tensor/backend/cpu/gemm.h"
-#include "tensor/backend/cpu/winograd_transforms.h"
+//   y = A' [(G g G') . (B' d B)] A      Next: winograd_dw.cpp.
+#include "tensor/backend/cpu/winograd_tiles.h"
 
 namespace plumage::cpu::winograd {
 namespace {
 
-constexpr int kThreadSlot = 0, kPanelSlot = 1, kSumSlot = 2;
+constexpr int kThreadSlot = 0, kPanelSlot = 1;
 constexpr int64_t kDepth = 256;  // a panel of b this deep stays in the first cache
 constexpr int64_t kBlockFloats = 180000;  // transforms of a block of tiles: with their products they stay in the second cache
 constexpr int64_t kPanelFloats = int64_t{1} << 20;  // transformed filters beyond this leave the second cache
 constexpr int64_t kBatchFloats = int64_t{1} << 22;  // transforms of the tiles that share such filters
-constexpr int64_t kBatch = 256;  // tiles that the gradient of the filters takes at a time
-
-template <class F> constexpr int64_t kPoints = F::kIn * F::kIn;  // elements of a transformed tile
-template <class F> using Transformed = V[F::kIn][F::kIn];
-template <class F> using Pixels = V[F::kOut][F::kOut];
-using Filter = V[3][3];
-
-// An image batch [N,H,W,C] seen in tiles, those of an output of `rows` x `columns` pixels cut into squares of `step`.
-template <int step>
-struct Tiles {
-  int64_t height, width, channels, down, across, count;
-  Tiles(const Shape& image, int64_t rows, int64_t columns)
-      : height(image[1]), width(image[2]), channels(image[3]), down((rows + step - 1) / step),
-        across((columns + step - 1) / step), count(image[0] * down * across) {}
-
-  /// f(c, lanes, d) for all channels: d are the size x size pixels at (step i - pad, step j - pad), zeros outside the image.
-  template <int size, class F>
-  PLUMAGE_INLINE void read(const float* x, int64_t tile, int64_t pad, F&& f) const {
-    int64_t top = tile / across % down * step - pad, left = tile % across * step - pad;
-    const float* corner = x + ((tile / (down * across) * height + top) * width + left) * channels;
-    bool whole = top >= 0 && left >= 0 && top + size <= height && left + size <= width;
-    for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
-      V d[size][size];
-#pragma GCC unroll 6
-      for (int i = 0; i < size; ++i)
-#pragma GCC unroll 6
-        for (int j = 0; j < size; ++j) {
-          bool inside = whole || (top + i >= 0 && top + i < height && left + j >= 0 && left + j < width);
-          d[i][j] = inside ? load_n(corner + (i * width + j) * channels + c, lanes) : V{};
-        }
-      f(c, lanes, d);
-    });
-  }
-  /// Writes the pixels of a tile, f(c, lanes, d) giving them.
-  template <class F>
-  PLUMAGE_INLINE void write(float* y, int64_t tile, const Epilogue* epilogue, F&& f) const {
-    int64_t top = tile / across % down * step, left = tile % across * step;
-    int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
-    float* corner = y + place;
-    const float* residual = epilogue && epilogue->residual ? epilogue->residual.as<float>() + place : nullptr;
-    int64_t rows = std::min<int64_t>(step, height - top), columns = std::min<int64_t>(step, width - left);
-    for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
-      V d[step][step];
-      f(c, lanes, d);
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) {
-          int64_t at = (i * width + j) * channels + c;
-          V v = d[i][j];
-          if (epilogue) {
-            v += load_n(epilogue->shift.as<float>() + c, lanes);
-            if (residual) v += load_n(residual + at, lanes);
-            if (epilogue->relu) v = vrelu(v);
-          }
-          store_n(corner + at, v, lanes);
-        }
-    });
-  }
-};
-
-// to[point][row][channels] of n x n vectors
-template <int n>
-PLUMAGE_INLINE void store_points(const V (&d)[n][n], float* to, int64_t apart, int64_t lanes) {
-#pragma GCC unroll 6
-  for (int i = 0; i < n; ++i)
-#pragma GCC unroll 6
-    for (int j = 0; j < n; ++j) store_n(to + (n * i + j) * apart, d[i][j], lanes);
-}
-template <int n>
-PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, int64_t lanes) {
-#pragma GCC unroll 6
-  for (int i = 0; i < n; ++i)
-#pragma GCC unroll 6
-    for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
-}
-
-int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 // The filters [K,3,3,C], transformed, as panels of b: for the forward pass [C, K], from filters laid out [3,3,C,K] first;
 // turned by half a turn, for the gradient of the images, [K, C].
@@ -221,80 +143,6 @@ class Correlation {
   int64_t c_, k_, matrix_;
 };
 
-// Transformed tiles as the depth of a product: [point][channels in panels of `unit`][tile][unit].
-struct DeepPanels {
-  float* data;
-  int64_t channels, unit;
-  // Three lines more than the panels, lest the points of a tile fall on each other in the first cache.
-  int64_t matrix() const { return padded(channels, unit) * kBatch + 48; }
-  float* at(int64_t point, int64_t tile, int64_t channel) const {
-    return data + point * matrix() + channel / unit * unit * kBatch + tile * unit + channel % unit;
-  }
-  /// unit is a multiple of kLanes, so that a vector of channels lies in one panel; lanes beyond the last are padding.
-  template <int n>
-  PLUMAGE_INLINE void put(const V (&d)[n][n], int64_t tile, int64_t channel) const {
-    float* to = at(0, tile, channel);
-#pragma GCC unroll 6
-    for (int i = 0; i < n; ++i)
-#pragma GCC unroll 6
-      for (int j = 0; j < n; ++j) store(to + (n * i + j) * matrix(), d[i][j]);
-  }
-};
-
-// Tiles are the depth of the products [K, tiles] x [tiles, C]. Batches of tiles follow each other, so the order of the
-// sum is fixed; within one the threads share first the transforms, then the products.
-template <class F>
-void filter_gradient(Context& context, In x, In dy, Out dw, int64_t pad) {
-  Tiles<F::kOut> in(x.shape, dy.shape[1], dy.shape[2]), out(dy.shape, dy.shape[1], dy.shape[2]);
-  const int64_t c = in.channels, k = out.channels;
-  DeepPanels a{nullptr, k, 4 * kPanelRows}, b{nullptr, c, kPanelColumns};
-  a.data = static_cast<float*>(context.scratch(kPoints<F> * (a.matrix() + b.matrix()) * 4, kPanelSlot));
-  b.data = a.data + kPoints<F> * a.matrix();
-  auto* sums = static_cast<float*>(context.scratch(kPoints<F> * k * c * 4, kSumSlot));  // [point][K][C]
-  Chunks batches(in.count, 1, (in.count + kBatch - 1) / kBatch);
-  for (int64_t batch = 0; batch < batches.number; ++batch) {
-    int64_t begin = batches.begin(batch), tiles = batches.end(batch) - begin, columns = (c + kPanelColumns - 1) / kPanelColumns;
-    parallel(context, tiles, 8, [&](int64_t first, int64_t last) {
-      for (int64_t t = first; t < last; ++t) {
-        Transformed<F> u;
-        in.template read<F::kIn>(x.as<float>(), begin + t, pad, [&](int64_t i, int64_t, const Transformed<F>& d) {
-          both<F::kIn, F::kIn>(F::input, d, u);
-          b.put(u, t, i);
-        });
-        out.template read<F::kOut>(dy.as<float>(), begin + t, 0, [&](int64_t i, int64_t, const Pixels<F>& d) {
-          both<F::kOut, F::kIn>(F::output_gradient, d, u);
-          a.put(u, t, i);
-        });
-      }
-    });
-    parallel(context, kPoints<F> * columns, 1, [&](int64_t first, int64_t last) {
-      for (int64_t item = first; item < last; ++item) {
-        int64_t p = item / columns, j = item % columns * kPanelColumns;
-        for (int64_t i = 0; i < k; i += kPanelRows)
-          multiply_panels(tiles, a.at(p, 0, i), a.unit, b.at(p, 0, j), sums + (p * k + i) * c + j, c, std::min(kPanelRows, k - i),
-                          std::min(kPanelColumns, c - j), begin > 0);
-      }
-    });
-  }
-  parallel_rows(context, k, 9 * c, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i)
-      for_vectors(0, c, [&](int64_t j, int64_t lanes) {
-        Transformed<F> u;
-        Filter g;
-        load_points(u, sums + i * c + j, k * c, lanes);
-        both<F::kIn, 3>(F::filter_gradient, u, g);
-        for (int tap = 0; tap < 9; ++tap) store_n(dw.as<float>() + (i * 9 + tap) * c + j, g[tap / 3][tap % 3], lanes);
-      });
-  });
-}
-
-// f(F4{}), or f(F2{}) on maps too small for its tiles.
-template <class F>
-void with_tiles(const Shape& y, F&& f) {
-  if (y[1] >= 7 && y[2] >= 7) f(F4{});
-  else f(F2{});
-}
-
 }  // namespace
 
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
@@ -314,10 +162,6 @@ void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
     const float* panels = filter_panels<decltype(f)>(context, w.as<float>(), w.shape[0], w.shape[3], true);
     Correlation<decltype(f)>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, nullptr).run(context);
   });
-}
-
-void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
-  with_tiles(dy.shape, [&](auto f) { filter_gradient<decltype(f)>(context, x, dy, dw, window.pad); });
 }
 
 }  // namespace plumage::cpu::winograd

@@ -1,6 +1,6 @@
 // Winograd's F(2x2, 3x3) and F(4x4, 3x3) (Lavin and Gray 2016) in one dimension: the matrices B' (input), A' (output), G
 // (filter) and, for the gradient of the filters, A and G', applied to vectors of channels. `both` applies one along the
-// columns and then along the rows. Next: winograd.cpp.
+// columns and then along the rows. Next: winograd_tiles.h, winograd.cpp.
 #pragma once
 #include "tensor/backend/cpu/simd.h"
 

@@ -1,0 +1,145 @@
+// Gradient of 3x3 filters, stride 1, by Winograd's algorithms: tiles are the depth of n^2 products [K, tiles] x [tiles, C].
+//   dw = G' [sum of (A dy A') . (B' x B)] G
+#include "tensor/backend/cpu/winograd_tiles.h"
+
+namespace plumage::cpu::winograd {
+namespace {
+
+constexpr int kPanelSlot = 1, kSumSlot = 2;
+constexpr int64_t kSmallSums = 200000;  // floats: below, sums and transforms of a thread stay in its second cache
+constexpr int64_t kSlices = 16, kSliceBatch = 48, kSharedBatch = 256;  // tiles that are transformed at a time
+
+// Transformed tiles as the depth of a product: [point][channels in panels of `unit`][tile][unit].
+struct DeepPanels {
+  int64_t channels, unit, depth;
+  float* data = nullptr;
+  // Three lines more than the panels, lest the points of a tile fall on each other in the first cache.
+  int64_t matrix() const { return padded(channels, unit) * depth + 48; }
+  float* at(int64_t point, int64_t tile, int64_t channel) const {
+    return data + point * matrix() + channel / unit * unit * depth + tile * unit + channel % unit;
+  }
+  /// unit is a multiple of kLanes, so that a vector of channels lies in one panel; lanes beyond the last are padding.
+  template <int n>
+  PLUMAGE_INLINE void put(const V (&d)[n][n], int64_t tile, int64_t channel) const {
+    float* to = at(0, tile, channel);
+#pragma GCC unroll 6
+    for (int i = 0; i < n; ++i)
+#pragma GCC unroll 6
+      for (int j = 0; j < n; ++j) store(to + (n * i + j) * matrix(), d[i][j]);
+  }
+};
+
+template <class F>
+class FilterGradient {
+ public:
+  FilterGradient(In x, In dy, Out dw, int64_t pad)
+      : in_(x.shape, dy.shape[1], dy.shape[2]), out_(dy.shape, dy.shape[1], dy.shape[2]), x_(x.as<float>()), dy_(dy.as<float>()),
+        dw_(dw.as<float>()), pad_(pad), c_(in_.channels), k_(out_.channels), sums_(kPoints<F> * k_ * c_) {}
+
+  void run(Context& context) const {
+    if (sums_ <= kSmallSums) by_slices(context);
+    else by_points(context);
+  }
+
+ private:
+  // Transforms of a batch of tiles: a of dy, b of x.
+  struct Batch {
+    DeepPanels a, b;
+    Batch(int64_t tiles, int64_t c, int64_t k) : a{k, 4 * kPanelRows, tiles}, b{c, kPanelColumns, tiles} {}
+    int64_t floats() const { return padded(kPoints<F> * (a.matrix() + b.matrix()), 16); }
+    Batch in(float* buffer) const {
+      Batch batch = *this;
+      batch.a.data = buffer, batch.b.data = buffer + kPoints<F> * a.matrix();
+      return batch;
+    }
+  };
+
+  // Small filters: a slice of the tiles is one thread's work from pixels to sums; the slices' sums are added in order.
+  void by_slices(Context& context) const {
+    Chunks slices(in_.count, kSliceBatch, kSlices);
+    Batch shape(kSliceBatch, c_, k_);
+    auto* sums = static_cast<float*>(context.scratch(slices.number * sums_ * 4, kSumSlot));
+    auto* buffers = static_cast<float*>(context.scratch(context.threads() * shape.floats() * 4, kPanelSlot));
+    parallel(context, slices.number, 1, [&](int64_t first, int64_t last) {
+      Batch batch = shape.in(buffers + omp_get_thread_num() * shape.floats());
+      for (int64_t slice = first; slice < last; ++slice)
+        for (int64_t begin = slices.begin(slice); begin < slices.end(slice); begin += kSliceBatch) {
+          int64_t tiles = std::min(kSliceBatch, slices.end(slice) - begin);
+          transform(batch, begin, 0, tiles);
+          multiply(batch, tiles, sums + slice * sums_, begin > slices.begin(slice), 0, kPoints<F> * columns());
+        }
+    });
+    parallel(context, sums_, kGrain, [&](int64_t first, int64_t last) {
+      for (int64_t slice = 1; slice < slices.number; ++slice)
+        for (int64_t i = first; i < last; ++i) sums[i] += sums[slice * sums_ + i];
+    }, 16);
+    finish(context, sums);
+  }
+
+  // Large filters: batches of tiles follow each other; within one the threads share first the transforms, then the points.
+  void by_points(Context& context) const {
+    Chunks batches(in_.count, 1, (in_.count + kSharedBatch - 1) / kSharedBatch);
+    Batch shape(batches.size, c_, k_);
+    auto* sums = static_cast<float*>(context.scratch(sums_ * 4, kSumSlot));
+    Batch batch = shape.in(static_cast<float*>(context.scratch(shape.floats() * 4, kPanelSlot)));
+    for (int64_t i = 0; i < batches.number; ++i) {
+      int64_t begin = batches.begin(i), tiles = batches.end(i) - begin;
+      parallel(context, tiles, 8, [&](int64_t first, int64_t last) { transform(batch, begin, first, last); });
+      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(batch, tiles, sums, i > 0, first, last); });
+    }
+    finish(context, sums);
+  }
+
+  int64_t columns() const { return (c_ + kPanelColumns - 1) / kPanelColumns; }
+
+  // Tiles first..last of the batch that starts at tile `begin`.
+  void transform(const Batch& batch, int64_t begin, int64_t first, int64_t last) const {
+    for (int64_t t = first; t < last; ++t) {
+      Transformed<F> u;
+      in_.template read<F::kIn>(x_, begin + t, pad_, [&](int64_t i, int64_t, const Transformed<F>& d) {
+        both<F::kIn, F::kIn>(F::input, d, u);
+        batch.b.put(u, t, i);
+      });
+      out_.template read<F::kOut>(dy_, begin + t, 0, [&](int64_t i, int64_t, const Pixels<F>& d) {
+        both<F::kOut, F::kIn>(F::output_gradient, d, u);
+        batch.a.put(u, t, i);
+      });
+    }
+  }
+
+  // sums[point][K][C] of panels first..last of x's channels, all points' counted through.
+  void multiply(const Batch& batch, int64_t tiles, float* sums, bool add, int64_t first, int64_t last) const {
+    for (int64_t item = first; item < last; ++item) {
+      int64_t p = item / columns(), j = item % columns() * kPanelColumns;
+      for (int64_t i = 0; i < k_; i += kPanelRows)
+        multiply_panels(tiles, batch.a.at(p, 0, i), batch.a.unit, batch.b.at(p, 0, j), sums + (p * k_ + i) * c_ + j, c_,
+                        std::min(kPanelRows, k_ - i), std::min(kPanelColumns, c_ - j), add);
+    }
+  }
+
+  void finish(Context& context, const float* sums) const {
+    parallel_rows(context, k_, 9 * c_, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i)
+        for_vectors(0, c_, [&](int64_t j, int64_t lanes) {
+          Transformed<F> u;
+          Filter g;
+          load_points(u, sums + i * c_ + j, k_ * c_, lanes);
+          both<F::kIn, 3>(F::filter_gradient, u, g);
+          for (int tap = 0; tap < 9; ++tap) store_n(dw_ + (i * 9 + tap) * c_ + j, g[tap / 3][tap % 3], lanes);
+        });
+    });
+  }
+
+  Tiles<F::kOut> in_, out_;
+  const float *x_, *dy_;
+  float* dw_;
+  int64_t pad_, c_, k_, sums_;
+};
+
+}  // namespace
+
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
+  with_tiles(dy.shape, [&](auto f) { FilterGradient<decltype(f)>(x, dy, dw, window.pad).run(context); });
+}
+
+}  // namespace plumage::cpu::winograd

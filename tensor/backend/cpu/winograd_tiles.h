@@ -1,0 +1,92 @@
+// An image batch in the tiles of Winograd's algorithms, read from and written to memory. For winograd.cpp (images) and
+// winograd_dw.cpp (gradient of the filters).
+#pragma once
+#include "tensor/backend/cpu/conv.h"
+#include "tensor/backend/cpu/gemm.h"
+#include "tensor/backend/cpu/winograd_transforms.h"
+
+namespace plumage::cpu::winograd {
+
+template <class F> constexpr int64_t kPoints = F::kIn * F::kIn;  // elements of a transformed tile
+template <class F> using Transformed = V[F::kIn][F::kIn];
+template <class F> using Pixels = V[F::kOut][F::kOut];
+using Filter = V[3][3];
+
+// An image batch [N,H,W,C] seen in tiles, those of an output of `rows` x `columns` pixels cut into squares of `step`.
+template <int step>
+struct Tiles {
+  int64_t height, width, channels, down, across, count;
+  Tiles(const Shape& image, int64_t rows, int64_t columns)
+      : height(image[1]), width(image[2]), channels(image[3]), down((rows + step - 1) / step),
+        across((columns + step - 1) / step), count(image[0] * down * across) {}
+
+  /// f(c, lanes, d) for all channels: d are the size x size pixels at (step i - pad, step j - pad), zeros outside the image.
+  template <int size, class F>
+  PLUMAGE_INLINE void read(const float* x, int64_t tile, int64_t pad, F&& f) const {
+    int64_t top = tile / across % down * step - pad, left = tile % across * step - pad;
+    const float* corner = x + ((tile / (down * across) * height + top) * width + left) * channels;
+    bool whole = top >= 0 && left >= 0 && top + size <= height && left + size <= width;
+    for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
+      V d[size][size];
+#pragma GCC unroll 6
+      for (int i = 0; i < size; ++i)
+#pragma GCC unroll 6
+        for (int j = 0; j < size; ++j) {
+          bool inside = whole || (top + i >= 0 && top + i < height && left + j >= 0 && left + j < width);
+          d[i][j] = inside ? load_n(corner + (i * width + j) * channels + c, lanes) : V{};
+        }
+      f(c, lanes, d);
+    });
+  }
+  /// Writes the pixels of a tile, f(c, lanes, d) giving them.
+  template <class F>
+  PLUMAGE_INLINE void write(float* y, int64_t tile, const Epilogue* epilogue, F&& f) const {
+    int64_t top = tile / across % down * step, left = tile % across * step;
+    int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
+    float* corner = y + place;
+    const float* residual = epilogue && epilogue->residual ? epilogue->residual.as<float>() + place : nullptr;
+    int64_t rows = std::min<int64_t>(step, height - top), columns = std::min<int64_t>(step, width - left);
+    for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
+      V d[step][step];
+      f(c, lanes, d);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) {
+          int64_t at = (i * width + j) * channels + c;
+          V v = d[i][j];
+          if (epilogue) {
+            v += load_n(epilogue->shift.as<float>() + c, lanes);
+            if (residual) v += load_n(residual + at, lanes);
+            if (epilogue->relu) v = vrelu(v);
+          }
+          store_n(corner + at, v, lanes);
+        }
+    });
+  }
+};
+
+// to[point][row][channels] of n x n vectors
+template <int n>
+PLUMAGE_INLINE void store_points(const V (&d)[n][n], float* to, int64_t apart, int64_t lanes) {
+#pragma GCC unroll 6
+  for (int i = 0; i < n; ++i)
+#pragma GCC unroll 6
+    for (int j = 0; j < n; ++j) store_n(to + (n * i + j) * apart, d[i][j], lanes);
+}
+template <int n>
+PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, int64_t lanes) {
+#pragma GCC unroll 6
+  for (int i = 0; i < n; ++i)
+#pragma GCC unroll 6
+    for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
+}
+
+inline int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// f(F4{}), or f(F2{}) on maps too small for its tiles.
+template <class F>
+void with_tiles(const Shape& y, F&& f) {
+  if (y[1] >= 7 && y[2] >= 7) f(F4{});
+  else f(F2{});
+}
+
+}  // namespace plumage::cpu::winograd
