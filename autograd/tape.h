@@ -21,6 +21,13 @@ class Gradients {
   void add(int i, F&& compute) {
     if (wants(i)) add(i, Tensor(compute()));
   }
+  /// For an op that adds its gradient, of the input's shape, to what others have sent: compute(sum so far, or undefined).
+  template <class F>
+  void add_onto(int i, F&& compute) {
+    if (!wants(i)) return;
+    Tensor& sum = pending_[node_.inputs[size_t(i)].get()];
+    sum = compute(std::move(sum));
+  }
 
  private:
   friend struct Walk;

@@ -10,7 +10,7 @@
 namespace plumage {
 
 struct Context::State {
-  std::array<Tensor, 4> scratch;
+  std::array<Tensor, 5> scratch;
 };
 
 Context::Context() : state_(new State) {

@@ -26,7 +26,7 @@ class Context {
   void set_threads(int n);  ///< at least 1
 
   /// At least `bytes` of memory aligned to 64, valid until the calling kernel returns. One slot is one buffer; a
-  /// kernel that needs two uses two slots (0..3).
+  /// kernel that needs two uses two slots (0..4).
   void* scratch(int64_t bytes, int slot = 0);
 
   /// Primitives that a backend caches by shape (oneDNN); owned here, opaque outside the backend.

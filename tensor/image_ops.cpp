@@ -45,13 +45,17 @@ Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad) {
   return y;
 }
 
-Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad) {
+Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto) {
   check_float(dy, "conv2d_dx", "dy");
   check_like(w, dy, "conv2d_dx", "w");
   check_shape(dy, conv_output(x_shape, w.shape(), stride, pad, "conv2d_dx"), "conv2d_dx", "dy");
-  Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
+  if (onto.defined()) {
+    check_like(onto, dy, "conv2d_dx", "onto");
+    check_shape(onto, x_shape, "conv2d_dx", "onto");
+  }
+  Tensor dx = onto.defined() && onto.is_unique() ? onto : Tensor::empty(x_shape, dy.dtype(), dy.device());
   count_convolution(dy.shape(), w.shape());
-  DISPATCH(conv2d_dx, dy, in(dy), in(w), out(dx), (Window{w.size(1), w.size(2), stride, pad}));
+  DISPATCH(conv2d_dx, dy, in(dy), in(w), maybe_in(onto), out(dx), (Window{w.size(1), w.size(2), stride, pad}));
   return dx;
 }
 

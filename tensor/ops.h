@@ -69,7 +69,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 // --- images [N,H,W,C], filters [K,R,S,C]; stride and pad in pixels, pad is zeros
 /// y[n,p,q,k] = sum over r,s,c of x[n, p*stride+r-pad, q*stride+s-pad, c] * w[k,r,s,c]; P = (H + 2 pad - R)/stride + 1
 Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0);
-Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad);
+/// With `onto` given, of x's shape, the gradient is added to it; its memory is taken where no one else holds it.
+Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {});
 Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad);
 /// act(conv2d(x, w) + shift + residual) in one pass over y: a convolution whose frozen batch norm was folded into w and
 /// shift. shift: [K], f32 (f64 for f64); residual: y's shape, may be undefined. No gradient.

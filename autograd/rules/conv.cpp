@@ -8,7 +8,7 @@ Var conv2d(const Var& x, const Var& w, int64_t stride, int64_t pad) {
   Tensor y = ops::conv2d(x.value(), w.value(), stride, pad);  // [N, P, Q, K]
   return record("conv2d", y, {x, w}, [x = x.value(), w = w.value(), stride, pad](const Tensor& dy, Gradients& d) {
     d.add(1, [&] { return ops::conv2d_dw(x, dy, w.shape(), stride, pad); });
-    d.add(0, [&] { return ops::conv2d_dx(dy, w, x.shape(), stride, pad); });
+    d.add_onto(0, [&](Tensor onto) { return ops::conv2d_dx(dy, w, x.shape(), stride, pad, std::move(onto)); });
   });
 }
 

@@ -75,6 +75,32 @@ Row frozen_row(const Layer& l, bool residual, Activation activation) {
   return row;
 }
 
+/// x has a second user, whose gradient is there when the convolution's is added to it.
+Row onto_row(const Layer& l) {
+  Row row = conv2d_row(l);
+  row.name.replace(0, 6, "conv2d_dx onto another gradient");
+  row.op = Op::conv2d_dx;
+  row.apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad), scale(x[0], 3)}; };
+  row.formula = [=](const std::vector<Values>& x) {
+    Values tripled = x[0];
+    for (double& v : tripled.data) v *= 3;
+    return std::vector{convolved(l, x[0], x[1]), tripled};
+  };
+  return row;
+}
+
+const Layer kShared[] = {
+    {3, 5, 5, 7, 11, 1, 1, 1, 0},
+    {2, 5, 7, 3, 5, 3, 3, 1, 1},
+    {2, 7, 7, 16, 17, 1, 1, 2, 0},
+    {2, 5, 5, 3, 0, 3, 3, 1, 1},
+    {25, 4, 4, 16, 17, 3, 3, 1, 1, " (few pixels)", Gradient::compared},
+    {2, 7, 9, 32, 35, 3, 3, 1, 1, " (odd tiles)", Gradient::compared},
+    {1, 14, 14, 256, 64, 1, 1, 1, 0, " (layer1 1x1, 56 px)", Gradient::compared},
+    {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)", Gradient::compared},
+    {2, 8, 8, 256, 512, 1, 1, 2, 0, " (layer2.0 downsample, 32 px)", Gradient::compared},
+};
+
 const Layer kFrozenLayers[] = {
     {2, 5, 7, 3, 5, 3, 3, 1, 1},
     {1, 8, 8, 3, 4, 7, 7, 2, 3},
@@ -121,6 +147,7 @@ Family conv2d_family() {
   for (const Layer& l : kLayers) family.rows.push_back(conv2d_row(l));
   family.rows.push_back(with_nan(conv2d_row({2, 9, 9, 5, 17, 3, 3, 2, 1})));
   family.rows.back().inputs[1].domain = Domain::normal;
+  for (const Layer& l : kShared) family.rows.push_back(onto_row(l));
   for (const Layer& l : kFrozenLayers)
     for (bool residual : {false, true})
       for (Activation activation : {Activation::none, Activation::relu}) family.rows.push_back(frozen_row(l, residual, activation));
@@ -165,6 +192,9 @@ Family conv2d_family() {
        [=] {
          ops::conv2d_dx(x, w, {1, 5, 5, 3}, 1, 0);
        }},
+      {"conv2d_dx onto",
+       {"conv2d_dx", "onto", "[1, 5, 5, 3]", "[1, 3, 3, 2]"},
+       [=] { ops::conv2d_dx(y, w, {1, 5, 5, 3}, 1, 0, y); }},
       {"conv2d_dw dy",
        {"conv2d_dw", "dy", "[1, 5, 5, 2]"},
        [=] {

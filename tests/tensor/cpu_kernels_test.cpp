@@ -49,6 +49,7 @@ void compare(const Convolution& c, DType dtype, uint64_t step) {
   Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad).shape(), dtype, 3 * step + 2);
   same_as_ref(dtype == DType::f32 ? 5e-6 : 1e-2, [&] {
     return std::vector{ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
+                       ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x.clone()),
                        ops::conv2d_dw(x, dy, c.w, c.stride, c.pad)};
   });
 }

@@ -10,38 +10,48 @@ namespace plumage::cpu {
 namespace {
 
 constexpr int kDenseSlot = 2;  // matmul uses the others
+constexpr int kAloneSlot = 4;  // no other kernel uses it
 
 bool empty(const Shape& x, const Shape& w, const Shape& y) { return !x.count() || !w.count() || !y.count(); }
 void clear(Out y) { std::memset(y.data, 0, size_t(y.count() * size_of(y.dtype))); }
 
 // The epilogue as a pass of its own, y read and written.
-template <class T>
-void finish(Context& context, T* y, int64_t rows, int64_t channels, const Epilogue& epilogue) {
+void finish(Context& context, Out y, const Epilogue& epilogue) {
+  if (y.count() == 0) return;
   const float* shift = epilogue.shift.as<float>();
-  const T* residual = epilogue.residual.as<T>();
-  parallel_rows(context, rows, channels, [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; ++row)
-      for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
-        int64_t i = row * channels + c;
-        V v = load_n(y + i, lanes) + load_n(shift + c, lanes);
-        if (residual) v += load_n(residual + i, lanes);
-        store_n(y + i, epilogue.relu ? vrelu(v) : v, lanes);
-      });
+  int64_t channels = y.shape[3];
+  visit_fast(y.dtype, [&](auto type) {
+    using T = decltype(type);
+    T* to = y.as<T>();
+    const T* residual = epilogue.residual.as<T>();
+    parallel_rows(context, y.count() / channels, channels, [&](int64_t first, int64_t last) {
+      for (int64_t row = first; row < last; ++row)
+        for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
+          int64_t i = row * channels + c;
+          V v = load_n(to + i, lanes);
+          if (shift) v += load_n(shift + c, lanes);
+          if (residual) v += load_n(residual + i, lanes);
+          store_n(to + i, epilogue.relu ? vrelu(v) : v, lanes);
+        });
+    });
   });
 }
 
-// y = dense at every stride-th row and column, zeros elsewhere.
+// y = dense at every stride-th row and column, zeros elsewhere; onto what is there, if given.
 template <bool kStream, class T>
-void spread_rows(const T* dense, const Shape& seen, T* y, const Shape& shape, int64_t stride, int64_t first, int64_t last) {
+void spread_rows(const T* dense, const Shape& seen, const T* onto, T* y, const Shape& shape, int64_t stride, int64_t first, int64_t last) {
   int64_t width = shape[2], channels = shape[3];
   for (int64_t row = first; row < last; ++row) {
     int64_t n = row / shape[1], i = row % shape[1];
     const T* from = i % stride == 0 && i / stride < seen[1] ? dense + (n * seen[1] + i / stride) * seen[2] * channels : nullptr;
     for (int64_t j = 0; j < width; ++j) {
       const T* pixel = from && j % stride == 0 && j / stride < seen[2] ? from + j / stride * channels : nullptr;
-      T* to = y + (row * width + j) * channels;
+      int64_t at = (row * width + j) * channels;
+      T* to = y + at;
+      if (onto == y && !pixel) continue;
       for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
         V v = pixel ? load_n(pixel + c, lanes) : V{};
+        if (onto) v += load_n(onto + at + c, lanes);
         if constexpr (kStream) stream(to + c, v);
         else store_n(to + c, v, lanes);
       });
@@ -51,7 +61,7 @@ void spread_rows(const T* dense, const Shape& seen, T* y, const Shape& shape, in
 }
 
 // 1x1 filters with a stride see every stride-th pixel: their gradient is a product, laid out among zeros.
-void dx_of_every(int64_t stride, Context& context, In dy, In w, Out dx) {
+void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx) {
   Shape seen = dy.shape;
   seen.set(3, dx.shape[3]);
   int64_t pixels = seen[0] * seen[1] * seen[2];
@@ -60,9 +70,9 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, Out dx) {
   matmul(context, rows, filters, dense, false, false);
   visit_fast(dx.dtype, [&](auto type) {
     using T = decltype(type);
-    auto spread = streams(dx.as<T>(), dx.count(), dx.shape[3]) ? spread_rows<true, T> : spread_rows<false, T>;
+    auto spread = dx.data != onto.data && streams(dx.as<T>(), dx.count(), dx.shape[3]) ? spread_rows<true, T> : spread_rows<false, T>;
     parallel_rows(context, dx.shape[0] * dx.shape[1], dx.shape[2] * dx.shape[3], [&](int64_t first, int64_t last) {
-      spread(dense.as<T>(), seen, dx.as<T>(), dx.shape, stride, first, last);
+      spread(dense.as<T>(), seen, onto.as<T>(), dx.as<T>(), dx.shape, stride, first, last);
     });
   });
 }
@@ -87,18 +97,23 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
     if (onednn::conv2d(context, x, w, y, window, &epilogue)) return;
   }
   conv2d(context, x, w, y, window);
-  int64_t rows = y.count() / y.shape[3];
-  if (y.dtype == DType::bf16) finish(context, y.as<bf16>(), rows, y.shape[3], epilogue);
-  else finish(context, y.as<float>(), rows, y.shape[3], epilogue);
+  finish(context, y, epilogue);
 }
 
-void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   flush_denormals();
-  if (empty(dx.shape, w.shape, dy.shape)) return clear(dx);
-  if (w.shape[1] * w.shape[2] == 1 && window.stride > 1 && window.pad == 0) return dx_of_every(window.stride, context, dy, w, dx);
-  if (few_pixels::fits(dx.shape, w.shape, dy.shape, dy.dtype)) return few_pixels::conv2d_dx(context, dy, w, dx, window);
-  if (winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, dx, window);
-  if (!onednn::conv2d_dx(context, dy, w, dx, window)) im2col::conv2d_dx(context, dy, w, dx, window);
+  bool few = few_pixels::fits(dx.shape, w.shape, dy.shape, dy.dtype), in_place = onto && onto.data == dx.data;
+  if (!empty(dx.shape, w.shape, dy.shape)) {
+    if (w.shape[1] * w.shape[2] == 1 && window.stride > 1 && window.pad == 0) return dx_of_every(window.stride, context, dy, w, onto, dx);
+    if (!few && winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, onto, dx, window);
+    if (in_place && onednn::conv2d_dx_onto(context, dy, w, dx, window)) return;
+  }
+  // These write over what is there: the sum is a pass of its own.
+  Out alone = in_place ? Out{context.scratch(dx.count() * size_of(dx.dtype), kAloneSlot), dx.shape, dx.dtype} : dx;
+  if (empty(dx.shape, w.shape, dy.shape)) clear(alone);
+  else if (few) few_pixels::conv2d_dx(context, dy, w, alone, window);
+  else if (!onednn::conv2d_dx(context, dy, w, alone, window)) im2col::conv2d_dx(context, dy, w, alone, window);
+  if (onto) finish(context, dx, {{}, in_place ? In{alone.data, dx.shape, dx.dtype} : onto, false});
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {

@@ -4,7 +4,8 @@
 
 namespace plumage::cpu {
 
-/// What a convolution does to its sums before it stores them: add shift[k] and the residual at the same place, relu.
+/// What a convolution does to its sums before it stores them: add shift[k] and the residual at the same place (each if given),
+/// relu. The residual may lie where the result is written.
 struct Epilogue {
   In shift, residual;
   bool relu = false;
@@ -22,7 +23,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);
-void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace winograd
 
@@ -30,6 +31,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 namespace onednn {
 bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);
 bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
+bool conv2d_dx_onto(Context& context, In dy, In w, Out dx, Window window);  ///< dx += the gradient; 1x1 at stride 1 alone
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace onednn
 

@@ -14,7 +14,7 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
-enum Direction { kForward = 1, kGradientOfData = 2, kGradientOfFilters = 3, kFrozen = 8 };  // 4: matmul; kFrozen to kFrozen + 3
+enum Direction { kForward = 1, kGradientOfData = 2, kGradientOfFilters = 3, kFrozen = 8, kOnto = 16 };  // 4: matmul; kFrozen to kFrozen + 3
 
 constexpr int64_t kSlices = 16;                        // of the work that a gradient of filters is
 constexpr int64_t kLargeFilters = int64_t{1} << 18;  // from here on they are cut, not the images
@@ -110,6 +110,20 @@ Planned frozen_plan(OneDnn& dnn, const Shapes& s, const memory::dims& right, boo
   return reading_plan<dnnl::convolution_forward>(dnn, s, d);
 }
 
+// The gradient of images of 1x1 filters as a forward convolution with the filters transposed: that can add to what is there.
+Planned onto_plan(OneDnn& dnn, Shapes s) {
+  std::swap(s.x, s.y);
+  int64_t k = s.w.dims()[0], c = s.w.dims()[1];
+  s.w = {{c, k, 1, 1}, s.x.data_type(), Tag::any};
+  s.our_w = {{c, k, 1, 1}, s.x.data_type(), memory::dims{1, c, 1, 1}};
+  dnnl::primitive_attr attributes = own_scratchpad();
+  dnnl::post_ops after;
+  after.append_sum();
+  attributes.set_post_ops(after);
+  return reading_plan<dnnl::convolution_forward>(
+      dnn, s, {{dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, s.x, s.w, s.y, {1, 1}, {0, 0}, {0, 0}}, attributes, dnn.engine});
+}
+
 // Cases that 2.6.3 computes wrongly (found by comparing random shapes with ref): bf16 gradients of images narrower
 // than the stride, and of 1x1 filters with an odd number of outputs.
 bool trusted(int direction, DType type, const Shape& x, const Shape& w, Window window) {
@@ -128,7 +142,8 @@ Planned& find(Context& context, OneDnn& dnn, int direction, const Shape& x, cons
   try {
     Shapes shapes = describe(x, w, y, type, window);
     memory::dims right = right_pads(x, w, y, window);
-    if (direction >= kFrozen) plan = frozen_plan(dnn, shapes, right, direction & 1, direction & 2);
+    if (direction == kOnto) plan = onto_plan(dnn, shapes);
+    else if (direction >= kFrozen) plan = frozen_plan(dnn, shapes, right, direction & 1, direction & 2);
     else if (!trusted(direction, type, x, w, window)) plan.usable = false;
     else if (direction == kForward) plan = reading_plan<dnnl::convolution_forward>(dnn, shapes, forward(dnn, shapes, right));
     else if (direction == kGradientOfData)
@@ -267,6 +282,14 @@ bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
   return plan.usable;
 }
 
+bool conv2d_dx_onto(Context& context, In dy, In w, Out dx, Window window) {
+  if (w.shape[1] * w.shape[2] != 1 || window.stride != 1 || window.pad != 0) return false;
+  OneDnn& dnn = OneDnn::of(context);
+  Planned& plan = find(context, dnn, kOnto, dx.shape, w.shape, dy.shape, dy.dtype, w.dtype, window);
+  if (plan.usable) run(context, dnn, plan, DNNL_ARG_SRC, dy.data, w.data, DNNL_ARG_DST, dx.data);
+  return plan.usable;
+}
+
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   return dw.count() < kLargeFilters ? dw_by_images(context, x, dy, dw, window) : dw_by_outputs(context, x, dy, dw, window);
 }
@@ -277,6 +300,7 @@ bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
 namespace plumage::cpu::onednn {
 bool conv2d(Context&, In, In, Out, Window, const Epilogue*) { return false; }
 bool conv2d_dx(Context&, In, In, Out, Window) { return false; }
+bool conv2d_dx_onto(Context&, In, In, Out, Window) { return false; }
 bool conv2d_dw(Context&, In, In, Out, Window) { return false; }
 }  // namespace plumage::cpu::onednn
 #endif  // PLUMAGE_HAS_ONEDNN

@@ -157,10 +157,11 @@ void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* 
   });
 }
 
-void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
+  Epilogue epilogue{{}, onto, false};
   with_tiles(dx.shape, [&](auto f) {
     const float* panels = filter_panels<decltype(f)>(context, w.as<float>(), w.shape[0], w.shape[3], true);
-    Correlation<decltype(f)>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, nullptr).run(context);
+    Correlation<decltype(f)>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, onto ? &epilogue : nullptr).run(context);
   });
 }
 

@@ -54,7 +54,7 @@ struct Tiles {
           int64_t at = (i * width + j) * channels + c;
           V v = d[i][j];
           if (epilogue) {
-            v += load_n(epilogue->shift.as<float>() + c, lanes);
+            if (epilogue->shift) v += load_n(epilogue->shift.as<float>() + c, lanes);
             if (residual) v += load_n(residual + at, lanes);
             if (epilogue->relu) v = vrelu(v);
           }

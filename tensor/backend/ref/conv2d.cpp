@@ -73,19 +73,19 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   });
 }
 
-void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   // dx[n,h,v,c] = sum of dy[n,p,q,k] w[k,r,s,c] over the windows that cover (h, v): p * stride + r - pad = h
   Sizes z(dx.shape, w.shape, dy.shape, window);
   Writer out(dx);
   visit_float(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T *pg = dy.as<T>(), *pw = w.as<T>();
+    const T *pg = dy.as<T>(), *pw = w.as<T>(), *start = onto.as<T>();
 #pragma omp parallel for collapse(2) num_threads(context.threads()) if (z.products() > kWorthThreads)
     for (int64_t n = 0; n < z.N; ++n)
       for (int64_t h = 0; h < z.H; ++h)
         for (int64_t v = 0; v < z.W; ++v)
           for (int64_t c = 0; c < z.C; ++c) {
-            double sum = 0;
+            double sum = start ? double(start[z.x(n, h, v) + c]) : 0;
             for (int64_t r = 0; r < z.R; ++r)
               for (int64_t s = 0; s < z.S; ++s) {
                 int64_t top = h + z.pad - r, left = v + z.pad - s;
