@@ -173,16 +173,6 @@ void* make_engine() {
 }
 AsEngine::AsEngine(void* engine) : back_(__tsan_get_current_fiber()) { __tsan_switch_to_fiber(engine, 1); }
 AsEngine::~AsEngine() { __tsan_switch_to_fiber(back_, 1); }
-#else
-void release(void*) {}
-void acquire(void*) {}
-void reads(const void*, size_t) {}
-void writes(void*, size_t) {}
-Unwatched::Unwatched() {}
-Unwatched::~Unwatched() {}
-void* make_engine() { return nullptr; }
-AsEngine::AsEngine(void*) {}
-AsEngine::~AsEngine() {}
 #endif
 
 }  // namespace cuda_sim

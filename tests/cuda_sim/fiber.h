@@ -24,8 +24,11 @@ void fiber_entered(Fiber& self, Fiber& came_from);
 /// Is the address in the unreadable page under a fiber's stack?
 bool is_stack_overflow(const Fiber& fiber, const void* address);
 
+#ifdef CUDA_SIM_TSAN
+constexpr bool kRaceDetector = true;
+
 /// What happened before release() in one fiber is seen by another after acquire() of the same place. Orders nothing by
-/// itself: it is what TSan is told about barriers, streams and events.
+/// itself: it is what ThreadSanitizer is told about barriers, streams and events.
 void release(void* place);
 void acquire(void* place);
 
@@ -41,22 +44,33 @@ class Unwatched {
   Unwatched(const Unwatched&) = delete;
 };
 
-/// For the race detector each stream is a thread of its own, in whose name its work is run; null elsewhere. An engine is
-/// never watched: only kernels are, and what reads() and writes() tell.
+/// For the race detector each stream is a thread of its own, in whose name its work is run. An engine is never watched:
+/// only kernels are, and what reads() and writes() tell.
 void* make_engine();
 class AsEngine {
  public:
   explicit AsEngine(void* engine);
   ~AsEngine();
+  AsEngine(const AsEngine&) = delete;
 
  private:
-  void* back_ = nullptr;
+  void* back_;
 };
-
-#ifdef CUDA_SIM_TSAN
-constexpr bool kRaceDetector = true;
 #else
 constexpr bool kRaceDetector = false;
+inline void release(void*) {}
+inline void acquire(void*) {}
+inline void reads(const void*, size_t) {}
+inline void writes(void*, size_t) {}
+struct Unwatched {
+  Unwatched() {}
+  ~Unwatched() {}
+};
+inline void* make_engine() { return nullptr; }
+struct AsEngine {
+  explicit AsEngine(void*) {}
+  ~AsEngine() {}
+};
 #endif
 
 }  // namespace cuda_sim

@@ -197,24 +197,25 @@ bool free_pinned(void* pointer) {
   return true;
 }
 
-static void protect_all(int protection) {
+// Opens or closes all of the device's memory.
+static void open_device(bool open) {
   watch_faults();
-  for (const auto& [start, allocation] : memory().device) protect(allocation, protection);
+  for (const auto& [start, allocation] : memory().device) protect(allocation, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 DeviceRuns::DeviceRuns() {
-  if (memory().open++ == 0) protect_all(PROT_READ | PROT_WRITE);
+  if (memory().open++ == 0) open_device(true);
 }
 DeviceRuns::~DeviceRuns() {
-  if (--memory().open == 0) protect_all(PROT_NONE);
+  if (--memory().open == 0) open_device(false);
 }
 HostRuns::HostRuns() {
   memory().host_function = true;
-  protect_all(PROT_NONE);
+  open_device(false);
 }
 HostRuns::~HostRuns() {
   memory().host_function = false;
-  protect_all(PROT_READ | PROT_WRITE);
+  open_device(true);
 }
 
 int report_memory() {

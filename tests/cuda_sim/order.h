@@ -11,7 +11,10 @@ class Order {
   bool shuffled() const { return shuffled_; }
 
   /// 0 <= result < n; always 0 in the plain order.
-  uint64_t below(uint64_t n) { return shuffled_ && n > 1 ? next() % n : 0; }
+  uint64_t below(uint64_t n) {
+    if (!shuffled_ || n < 2) return 0;
+    return n >> 32 ? next() % n : (next() >> 32) * n >> 32;
+  }
 
  private:
   uint64_t next() {  // splitmix64

@@ -30,7 +30,9 @@ namespace cuda_sim {
 struct Place {
   const char* file = "";
   int line = 0;
-  bool operator==(const Place& other) const { return line == other.line && std::strcmp(file, other.file) == 0; }
+  bool operator==(const Place& other) const {
+    return line == other.line && (file == other.file || std::strcmp(file, other.file) == 0);
+  }
 };
 
 enum class Collective : uint8_t { sync_warp, ballot, shuffle, shuffle_up, shuffle_down, shuffle_xor };
