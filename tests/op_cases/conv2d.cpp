@@ -80,11 +80,16 @@ Row onto_row(const Layer& l) {
   Row row = conv2d_row(l);
   row.name.replace(0, 6, "conv2d_dx onto another gradient");
   row.op = Op::conv2d_dx;
-  row.apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad), scale(x[0], 3)}; };
+  row.apply = [=](const std::vector<Var>& x) {
+    Var y = conv2d(x[0], x[1], l.stride, l.pad);
+    return std::vector{add(y, scale(sum(mul(x[0], x[0])), 1 / double(x[0].value().count())))};
+  };
   row.formula = [=](const std::vector<Values>& x) {
-    Values tripled = x[0];
-    for (double& v : tripled.data) v *= 3;
-    return std::vector{convolved(l, x[0], x[1]), tripled};
+    Values y = convolved(l, x[0], x[1]);
+    double squares = 0;
+    for (double v : x[0].data) squares += v * v;
+    for (double& v : y.data) v += squares / double(x[0].count());
+    return std::vector{y};
   };
   return row;
 }
