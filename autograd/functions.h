@@ -66,11 +66,11 @@ struct BatchNormOptions {
   int64_t groups = 1;  ///< split statistics
 };
 /// With the batch's own statistics, which are given back for the running ones. residual may be undefined:
-/// y = act(batch_norm(x) + residual).
+/// y = act(batch_norm(x) + residual). Given away (std::move) where nothing is recorded, x lends its memory to y.
 struct BatchNormResult { Var y; ops::Moments moments; };
-BatchNormResult batch_norm(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options);
+BatchNormResult batch_norm(Var x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options);
 /// With given statistics [C], constants for the gradient.
-Var batch_norm_with(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const Tensor& mean,
+Var batch_norm_with(Var x, const Var& gamma, const Var& beta, const Var& residual, const Tensor& mean,
                     const Tensor& variance, const BatchNormOptions& options);
 
 }  // namespace plumage

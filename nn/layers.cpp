@@ -66,11 +66,11 @@ BatchNorm2d::BatchNorm2d(int64_t channels, Init& init, bool affine) : affine(aff
   running_var = Var(Tensor::full({channels}, 1, init.dtype));
 }
 
-Var BatchNorm2d::forward(const Var& x, const Pass& pass, Activation activation, const Var& added) const {
+Var BatchNorm2d::forward(Var x, const Pass& pass, Activation activation, const Var& added) const {
   Var residual = added.defined() ? cast(added, x.dtype()) : added;
   BatchNormOptions options{epsilon, activation, pass.stat_groups};
   if (pass.statistics == Statistics::running)
-    return batch_norm_with(x, weight, bias, residual, running_mean.value(), running_var.value(), options);
+    return batch_norm_with(std::move(x), weight, bias, residual, running_mean.value(), running_var.value(), options);
 
   int64_t values =
       x.value().count() / std::max<int64_t>(1, x.size(-1) * pass.stat_groups);  // a channel and group
@@ -78,7 +78,7 @@ Var BatchNorm2d::forward(const Var& x, const Pass& pass, Activation activation, 
     throw ShapeError(message("batch_norm: ", values, " value a channel in x ", x.shape(), " and ",
                              pass.stat_groups,
                              " groups has no variance: use a larger batch or image, or running statistics"));
-  BatchNormResult result = batch_norm(x, weight, bias, residual, options);
+  BatchNormResult result = batch_norm(std::move(x), weight, bias, residual, options);
   if (pass.statistics == Statistics::batch_and_update) {
     if (!pass.updates) throw InputError("batch_norm: Statistics::batch_and_update needs Pass.updates");
     const ops::Moments& m = result.moments;

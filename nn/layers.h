@@ -32,7 +32,7 @@ class BatchNorm2d : public Module {
   BatchNorm2d() = default;
   BatchNorm2d(int64_t channels, Init& init, bool affine = true);
   /// y = act(norm(x) + residual); x [N,..,C]; residual may be undefined.
-  Var forward(const Var& x, const Pass& pass, Activation activation = Activation::none, const Var& residual = {}) const;
+  Var forward(Var x, const Pass& pass, Activation activation = Activation::none, const Var& residual = {}) const;
   void visit(const std::string& prefix, const Visitor& f) override;
   Var weight, bias, running_mean, running_var;
   double epsilon = 1e-5, momentum = 0.1;

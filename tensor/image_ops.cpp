@@ -199,14 +199,14 @@ Moments batch_norm_stats(const Tensor& x, int64_t groups) {
   return m;
 }
 
-Tensor batch_norm_apply(const Tensor& x, const Tensor& residual, const NormArguments& norm) {
+Tensor batch_norm_apply(Tensor x, const Tensor& residual, const NormArguments& norm) {
   check_float(x, "batch_norm_apply", "x");
   check_norm(x, norm, "batch_norm_apply");
   if (residual.defined()) {
     check_like(residual, x, "batch_norm_apply", "residual");
     check_shape(residual, x.shape(), "batch_norm_apply", "residual");
   }
-  Tensor y = like(x);
+  Tensor y = x.is_unique() ? x : like(x);
   DISPATCH(batch_norm_apply, x, in(x), maybe_in(residual), out(y), views(norm));
   return y;
 }

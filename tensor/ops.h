@@ -98,7 +98,8 @@ struct NormArguments {
   bool batch_statistics = true;
 };
 /// residual may be undefined.
-Tensor batch_norm_apply(const Tensor& x, const Tensor& residual, const NormArguments& norm);
+/// y takes x's memory where no one else holds it.
+Tensor batch_norm_apply(Tensor x, const Tensor& residual, const NormArguments& norm);
 struct NormGradients { Tensor dx, dresidual, dgamma, dbeta; };
 /// y is read only for the mask of relu; dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
 NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual);

@@ -9,8 +9,9 @@ namespace plumage {
 
 namespace {
 
-Var apply(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const ops::NormArguments& norm) {
-  Tensor y = ops::batch_norm_apply(x.value(), residual.value(), norm);
+Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, const ops::NormArguments& norm) {
+  bool kept = is_recording() && (x.needs_grad() || gamma.needs_grad() || beta.needs_grad() || residual.needs_grad());
+  Tensor y = ops::batch_norm_apply(kept ? x.value() : std::move(x.value()), residual.value(), norm);
   Tensor mask = norm.activation == Activation::relu ? y : Tensor();
   return record("batch_norm", y, {x, gamma, beta, residual}, [x = x.value(), mask, norm](Tensor dy, Gradients& d) {
     ops::NormGradients g = ops::batch_norm_bwd(x, mask, std::move(dy), norm, d.wants(3));
@@ -23,18 +24,18 @@ Var apply(const Var& x, const Var& gamma, const Var& beta, const Var& residual, 
 
 }  // namespace
 
-BatchNormResult batch_norm(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options) {
+BatchNormResult batch_norm(Var x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options) {
   ops::Moments moments = ops::batch_norm_stats(x.value(), options.groups);  // [groups, C]
   ops::NormArguments norm{moments.mean, moments.variance, gamma.value(), beta.value(), options.epsilon, options.activation, true};
-  return {apply(x, gamma, beta, residual, norm), moments};
+  return {apply(std::move(x), gamma, beta, residual, norm), moments};
 }
 
-Var batch_norm_with(const Var& x, const Var& gamma, const Var& beta, const Var& residual, const Tensor& mean,
+Var batch_norm_with(Var x, const Var& gamma, const Var& beta, const Var& residual, const Tensor& mean,
                     const Tensor& variance, const BatchNormOptions& options) {
   Shape row{1, mean.count()};
   ops::NormArguments norm{mean.reshape(row), variance.reshape(row), gamma.value(), beta.value(),
                           options.epsilon, options.activation, false};
-  return apply(x, gamma, beta, residual, norm);
+  return apply(std::move(x), gamma, beta, residual, norm);
 }
 
 }  // namespace plumage

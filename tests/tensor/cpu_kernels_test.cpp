@@ -245,7 +245,7 @@ TEST_CASE("cpu: batch statistics stay accurate far from zero") {
   CHECK(difference(fast.variance, plain.variance) <= 1e-6);
 }
 
-TEST_CASE("batch norm's gradient takes dy's memory where no one else holds it, and gives the same bits") {
+TEST_CASE("batch norm takes x's memory, and its gradient dy's, where no one else holds it, with the same bits") {
   for (int64_t px : {3, 96})  // 96: residuals are streamed past the cache
     for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
       if (px > 3 && dtype == DType::f64) continue;  // slow there, and the same code
@@ -256,6 +256,11 @@ TEST_CASE("batch norm's gradient takes dy's memory where no one else holds it, a
       DType s = m.mean.dtype();
       ops::NormArguments norm{m.mean, m.variance, Tensor::full({32}, 1.5, s), Tensor::full({32}, 0.1, s), 1e-5, Activation::relu, true};
       Tensor y = ops::batch_norm_apply(x, dy, norm);
+      Tensor given = x.clone();
+      const void* place = given.raw();
+      Tensor over = ops::batch_norm_apply(std::move(given), dy, norm);
+      CHECK(over.raw() == place);
+      CHECK(difference(over, y) == 0);
       ops::NormGradients apart = ops::batch_norm_bwd(x, y, dy, norm, true);
       CHECK(!apart.dx.same_memory(dy));
       CHECK(difference(dy, kept) == 0);

@@ -124,7 +124,7 @@ void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm
   bool relu = norm.activation == Activation::relu;
   visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
-    bool streamed = streams(y.as<T>(), y.count(), at.channels);
+    bool streamed = y.data != x.data && streams(y.as<T>(), y.count(), at.channels);
     at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
       const float* kg = k + g * width;
       auto rows = streamed ? apply_rows<true, T> : apply_rows<false, T>;
