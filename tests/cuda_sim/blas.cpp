@@ -1,5 +1,5 @@
-// cuBLASLt's products by plain loops. Matrices lie column after column: element (row, column) of a matrix with leading
-// dimension ld is at row + column * ld. Refused is what the library's manual says it refuses.
+// cuBLASLt's products by plain loops. Matrices lie column after column: element (row, column) of a matrix
+// with leading dimension ld is at row + column * ld. Refused is what the library's manual says it refuses.
 #include "cublasLt.h"
 
 #include <algorithm>
@@ -15,7 +15,9 @@
 #include "tests/cuda_sim/order.h"
 #include "tests/cuda_sim/stream.h"
 
-struct cublasLtContext { int unused = 0; };
+struct cublasLtContext {
+  int unused = 0;
+};
 struct cublasLtMatrixLayoutOpaque_t {
   cudaDataType_t type;
   int64_t rows, columns, ld;
@@ -69,13 +71,17 @@ bool is_number(cudaDataType_t type) { return type == CUDA_R_32F || type == CUDA_
 Number number_of(cudaDataType_t type) { return type == CUDA_R_32F ? Number::f32 : Number::bf16; }
 
 cublasStatus_t check(const Product& p) {
-  if (p.operation.compute != CUBLAS_COMPUTE_32F && p.operation.compute != CUBLAS_COMPUTE_32F_FAST_TF32) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (!is_number(p.a.type) || p.a.type != p.b.type || p.c.type != p.d.type) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (!is_number(p.d.type) || (p.a.type == CUDA_R_32F && p.d.type != CUDA_R_32F)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (p.operation.compute != CUBLAS_COMPUTE_32F && p.operation.compute != CUBLAS_COMPUTE_32F_FAST_TF32)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!is_number(p.a.type) || p.a.type != p.b.type || p.c.type != p.d.type)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!is_number(p.d.type) || (p.a.type == CUDA_R_32F && p.d.type != CUDA_R_32F))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   auto rows = [](const Layout& x, int32_t op) { return op == CUBLAS_OP_N ? x.rows : x.columns; };
   auto columns = [](const Layout& x, int32_t op) { return op == CUBLAS_OP_N ? x.columns : x.rows; };
   const auto& op = p.operation;
-  if (rows(p.a, op.transpose_a) != p.d.rows || columns(p.b, op.transpose_b) != p.d.columns) return CUBLAS_STATUS_INVALID_VALUE;
+  if (rows(p.a, op.transpose_a) != p.d.rows || columns(p.b, op.transpose_b) != p.d.columns)
+    return CUBLAS_STATUS_INVALID_VALUE;
   if (columns(p.a, op.transpose_a) != rows(p.b, op.transpose_b)) return CUBLAS_STATUS_INVALID_VALUE;
   if (p.c.rows != p.d.rows || p.c.columns != p.d.columns) return CUBLAS_STATUS_INVALID_VALUE;
   for (const Layout* x : {&p.a, &p.b, &p.c, &p.d}) {
@@ -89,8 +95,10 @@ uint64_t fingerprint(const Product& p) {
   uint64_t hash = 1469598103934665603u;
   auto mix = [&](uint64_t v) { hash = (hash ^ v) * 1099511628211u; };
   for (const Layout* x : {&p.a, &p.b, &p.c, &p.d})
-    for (int64_t v : {int64_t{x->type}, x->rows, x->columns, x->ld, int64_t{x->batch}, x->batch_stride}) mix(static_cast<uint64_t>(v));
-  mix(p.operation.compute), mix(static_cast<uint64_t>(p.operation.transpose_a)), mix(static_cast<uint64_t>(p.operation.transpose_b));
+    for (int64_t v : {int64_t{x->type}, x->rows, x->columns, x->ld, int64_t{x->batch}, x->batch_stride})
+      mix(static_cast<uint64_t>(v));
+  mix(p.operation.compute), mix(static_cast<uint64_t>(p.operation.transpose_a)),
+      mix(static_cast<uint64_t>(p.operation.transpose_b));
   return hash;
 }
 
@@ -121,8 +129,10 @@ struct Call {
   void *D, *workspace;
 };
 
-// The sums of one batch, [m][n]: whole, or in parts along k that are then added in the way of the reduction scheme.
-std::vector<float> sums(const Call& call, const std::vector<float>& a, const std::vector<float>& b, uint64_t seed) {
+// The sums of one batch, [m][n]: whole, or in parts along k that are then added in the way of the reduction
+// scheme.
+std::vector<float> sums(const Call& call, const std::vector<float>& a, const std::vector<float>& b,
+                        uint64_t seed) {
   int64_t m = call.p.m(), n = call.p.n(), k = call.p.k();
   int64_t parts = call.algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_NONE ? 1 : kParts;
   std::vector<float> total(static_cast<size_t>(m * n), 0), part(total.size());
@@ -142,7 +152,8 @@ std::vector<float> sums(const Call& call, const std::vector<float>& a, const std
         for (int64_t j = 0; j < n; ++j) to[j] += x * from[j];
       }
     for (size_t i = 0; i < total.size(); ++i) {
-      bool rounds = call.algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE && call.p.d.type == CUDA_R_16BF;
+      bool rounds =
+          call.algorithm.reduction == CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE && call.p.d.type == CUDA_R_16BF;
       total[i] += rounds ? round_to_bf16(part[i]) : part[i];
     }
   }
@@ -166,7 +177,8 @@ void run(const Call& call) {
     for (int64_t i = 0; i < p.m(); ++i)
       for (int64_t j = 0; j < p.n(); ++j) {
         float value = call.alpha * total[static_cast<size_t>(i * p.n() + j)];
-        if (call.beta != 0) value += call.beta * load(call.C, number_of(p.c.type), batch * p.c.batch_stride + i + j * p.c.ld);
+        if (call.beta != 0)
+          value += call.beta * load(call.C, number_of(p.c.type), batch * p.c.batch_stride + i + j * p.c.ld);
         store(call.D, number_of(p.d.type), batch * p.d.batch_stride + i + j * p.d.ld, value);
       }
   }
@@ -179,7 +191,9 @@ bool take(T& to, const void* value, size_t bytes) {
   std::memcpy(&to, value, sizeof to);
   return true;
 }
-cublasStatus_t valid(bool condition) { return condition ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE; }
+cublasStatus_t valid(bool condition) {
+  return condition ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+}
 
 template <class T>
 cublasStatus_t destroy(T* object) {
@@ -201,46 +215,64 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   *handle = new cublasLtContext;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) { return handle ? destroy(handle) : CUBLAS_STATUS_NOT_INITIALIZED; }
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  return handle ? destroy(handle) : CUBLAS_STATUS_NOT_INITIALIZED;
+}
 size_t cublasLtGetVersion() { return 130100; }
 
 const char* cublasLtGetStatusString(cublasStatus_t status) {
   switch (status) {
-    case CUBLAS_STATUS_SUCCESS: return "CUBLAS_STATUS_SUCCESS";
-    case CUBLAS_STATUS_NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
-    case CUBLAS_STATUS_ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
-    case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
-    case CUBLAS_STATUS_ARCH_MISMATCH: return "CUBLAS_STATUS_ARCH_MISMATCH";
-    case CUBLAS_STATUS_EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
-    case CUBLAS_STATUS_INTERNAL_ERROR: return "CUBLAS_STATUS_INTERNAL_ERROR";
-    case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "CUBLAS_STATUS_ALLOC_FAILED";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_ARCH_MISMATCH:
+      return "CUBLAS_STATUS_ARCH_MISMATCH";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_INTERNAL_ERROR:
+      return "CUBLAS_STATUS_INTERNAL_ERROR";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
   }
   return "unknown status";
 }
 
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, uint64_t rows, uint64_t columns,
-                                          int64_t leading_dimension) {
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, uint64_t rows,
+                                          uint64_t columns, int64_t leading_dimension) {
   if (!layout) return CUBLAS_STATUS_INVALID_VALUE;
   *layout = new Layout{type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), leading_dimension};
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) { return destroy(layout); }
 
-cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute,
-                                                const void* value, size_t bytes) {
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
+                                                cublasLtMatrixLayoutAttribute_t attribute, const void* value,
+                                                size_t bytes) {
   if (!layout) return CUBLAS_STATUS_INVALID_VALUE;
   switch (attribute) {
-    case CUBLASLT_MATRIX_LAYOUT_ROWS: return valid(take(layout->rows, value, bytes));
-    case CUBLASLT_MATRIX_LAYOUT_COLS: return valid(take(layout->columns, value, bytes));
-    case CUBLASLT_MATRIX_LAYOUT_LD: return valid(take(layout->ld, value, bytes));
-    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT: return valid(take(layout->batch, value, bytes));
-    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET: return valid(take(layout->batch_stride, value, bytes));
-    case CUBLASLT_MATRIX_LAYOUT_TYPE: break;
+    case CUBLASLT_MATRIX_LAYOUT_ROWS:
+      return valid(take(layout->rows, value, bytes));
+    case CUBLASLT_MATRIX_LAYOUT_COLS:
+      return valid(take(layout->columns, value, bytes));
+    case CUBLASLT_MATRIX_LAYOUT_LD:
+      return valid(take(layout->ld, value, bytes));
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+      return valid(take(layout->batch, value, bytes));
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+      return valid(take(layout->batch_stride, value, bytes));
+    case CUBLASLT_MATRIX_LAYOUT_TYPE:
+      break;
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
 
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute_type, cudaDataType_t scale_type) {
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute_type,
+                                        cudaDataType_t scale_type) {
   if (!operation) return CUBLAS_STATUS_INVALID_VALUE;
   if (scale_type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   *operation = new cublasLtMatmulDescOpaque_t{compute_type};
@@ -248,10 +280,13 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasC
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) { return destroy(operation); }
 
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
-                                              const void* value, size_t bytes) {
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation,
+                                              cublasLtMatmulDescAttributes_t attribute, const void* value,
+                                              size_t bytes) {
   if (!operation) return CUBLAS_STATUS_INVALID_VALUE;
-  return valid(take(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? operation->transpose_a : operation->transpose_b, value, bytes));
+  return valid(
+      take(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? operation->transpose_a : operation->transpose_b, value,
+           bytes));
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
@@ -259,33 +294,44 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* prefer
   *preference = new cublasLtMatmulPreferenceOpaque_t;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) { return destroy(preference); }
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  return destroy(preference);
+}
 
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
-                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value, size_t bytes) {
+                                                    cublasLtMatmulPreferenceAttributes_t attribute,
+                                                    const void* value, size_t bytes) {
   if (!preference) return CUBLAS_STATUS_INVALID_VALUE;
   switch (attribute) {
-    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return valid(take(preference->workspace, value, bytes));
-    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return valid(take(preference->reductions, value, bytes));
-    default: return valid(take(preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes));
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      return valid(take(preference->workspace, value, bytes));
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+      return valid(take(preference->reductions, value, bytes));
+    default:
+      return valid(
+          take(preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes));
   }
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int* found) {
   if (!handle) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (!operation || !a || !b || !c || !d || !preference || wanted < 1 || !results || !found) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!operation || !a || !b || !c || !d || !preference || wanted < 1 || !results || !found)
+    return CUBLAS_STATUS_INVALID_VALUE;
   *found = 0;
   Product p{*a, *b, *c, *d, *operation};
   if (cublasStatus_t status = check(p); status != CUBLAS_STATUS_SUCCESS) return status;
-  // Deep products are cut along k, in whatever way is allowed, the most careless first; it needs memory for the parts.
+  // Deep products are cut along k, in whatever way is allowed, the most careless first; it needs memory for
+  // the parts.
   uint64_t workspace = static_cast<uint64_t>(p.m() * p.n()) * sizeof(float) * kParts;
   for (uint32_t reduction : {CUBLASLT_REDUCTION_SCHEME_INPLACE, CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE,
                              CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, CUBLASLT_REDUCTION_SCHEME_NONE}) {
     bool whole = reduction == CUBLASLT_REDUCTION_SCHEME_NONE;
-    if (!whole && (p.k() < 16 || !(preference->reductions & reduction) || workspace > preference->workspace)) continue;
+    if (!whole && (p.k() < 16 || !(preference->reductions & reduction) || workspace > preference->workspace))
+      continue;
     Algorithm algorithm{kMagic, reduction, whole ? 0 : workspace, {}, fingerprint(p)};
     std::copy_n(preference->alignment, 4, algorithm.alignment);
     cublasLtMatmulHeuristicResult_t result{};
@@ -298,21 +344,33 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha, const void* A,
-                              cublasLtMatrixLayout_t a, const void* B, cublasLtMatrixLayout_t b, const void* beta, const void* C,
-                              cublasLtMatrixLayout_t c, void* D, cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* algorithm,
-                              void* workspace, size_t workspace_bytes, cudaStream_t stream_handle) {
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha,
+                              const void* A, cublasLtMatrixLayout_t a, const void* B,
+                              cublasLtMatrixLayout_t b, const void* beta, const void* C,
+                              cublasLtMatrixLayout_t c, void* D, cublasLtMatrixLayout_t d,
+                              const cublasLtMatmulAlgo_t* algorithm, void* workspace, size_t workspace_bytes,
+                              cudaStream_t stream_handle) {
   std::lock_guard lock(device_lock());
   Unwatched unwatched;
   if (!handle) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (!operation || !alpha || !A || !a || !B || !b || !beta || !c || !D || !d) return CUBLAS_STATUS_INVALID_VALUE;
-  Call call{{*a, *b, *c, *d, *operation}, {}, *static_cast<const float*>(alpha), *static_cast<const float*>(beta), A, B, C, D, workspace};
+  if (!operation || !alpha || !A || !a || !B || !b || !beta || !c || !D || !d)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  Call call{{*a, *b, *c, *d, *operation},
+            {},
+            *static_cast<const float*>(alpha),
+            *static_cast<const float*>(beta),
+            A,
+            B,
+            C,
+            D,
+            workspace};
   if (call.beta != 0 && !C) return CUBLAS_STATUS_INVALID_VALUE;
   if (C == D && c->ld != d->ld) return CUBLAS_STATUS_INVALID_VALUE;
   if (cublasStatus_t status = check(call.p); status != CUBLAS_STATUS_SUCCESS) return status;
   if (algorithm) {
     call.algorithm = std::bit_cast<Stored>(*algorithm).algorithm;
-    if (call.algorithm.magic != kMagic || call.algorithm.problem != fingerprint(call.p)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (call.algorithm.magic != kMagic || call.algorithm.problem != fingerprint(call.p))
+      return CUBLAS_STATUS_INVALID_VALUE;
     const void* pointers[] = {A, B, C, D};
     for (int i = 0; i < 4; ++i)
       if (!aligned(pointers[i], call.algorithm.alignment[i])) return CUBLAS_STATUS_INVALID_VALUE;

@@ -1,6 +1,6 @@
-// The scheduler of one block. A thread runs until it waits at a barrier or in a warp operation, or ends; which of the
-// threads that can go on is next, is drawn from the seed. So a missing barrier shows as another result.
-// Not instrumented for races (see fiber.cpp); what orders threads is told by release() and acquire().
+// The scheduler of one block. A thread runs until it waits at a barrier or in a warp operation, or ends;
+// which of the threads that can go on is next, is drawn from the seed. So a missing barrier shows as another
+// result. Not instrumented for races (see fiber.cpp); what orders threads is told by release() and acquire().
 #include "tests/cuda_sim/block.h"
 
 #include <bit>
@@ -37,8 +37,8 @@ struct Thread {
   uint64_t result = 0;
 };
 
-// For the race detector: two places in turn, so that a thread that leaves one meeting late does not look ordered after
-// one that has come to the next already.
+// For the race detector: two places in turn, so that a thread that leaves one meeting late does not look
+// ordered after one that has come to the next already.
 struct Meeting {
   char place[2] = {};
   unsigned turn = 0;
@@ -57,7 +57,8 @@ struct Block {
   size_t next = 0;
   unsigned live = 0, at_barrier = 0, predicates = 0;
   Meeting barrier;
-  char started = 0, finished = 0;  // places: the launch before its threads, the threads before the launch's end
+  char started = 0,
+       finished = 0;  // places: the launch before its threads, the threads before the launch's end
   Thread* running = nullptr;
   Fiber scheduler;
   std::vector<std::unique_ptr<Fiber>> fibers;  // kept from launch to launch
@@ -126,12 +127,12 @@ void open_barrier_if_complete(Block& b) {
     if (thread.state != State::at_barrier) continue;
     if (!first) first = &thread;
     if (!(thread.at == first->at))
-      fail("threads of one block wait at different barriers: thread %u at %s:%d, thread %u at %s:%d", first->id,
-           first->at.file, first->at.line, thread.id, thread.at.file, thread.at.line);
+      fail("threads of one block wait at different barriers: thread %u at %s:%d, thread %u at %s:%d",
+           first->id, first->at.file, first->at.line, thread.id, thread.at.file, thread.at.line);
   }
   if (b.live != b.threads.size())
-    fail("__syncthreads at %s:%d: %u of %zu threads have ended without reaching it", first->at.file, first->at.line,
-         static_cast<unsigned>(b.threads.size()) - b.live, b.threads.size());
+    fail("__syncthreads at %s:%d: %u of %zu threads have ended without reaching it", first->at.file,
+         first->at.line, static_cast<unsigned>(b.threads.size()) - b.live, b.threads.size());
   for (Thread& thread : b.threads) {
     thread.result = b.predicates;
     make_ready(b, thread);
@@ -151,11 +152,11 @@ void finish_warp_operation_if_complete(Block& b, Thread& last) {
     if (!(last.mask >> i & 1)) continue;
     const Thread& lane = lanes[i];
     if (lane.mask != last.mask)
-      fail("a warp operation at %s:%d with mask %08x meets one of lane %u at %s:%d with mask %08x", last.at.file,
-           last.at.line, last.mask, i, lane.at.file, lane.at.line, lane.mask);
+      fail("a warp operation at %s:%d with mask %08x meets one of lane %u at %s:%d with mask %08x",
+           last.at.file, last.at.line, last.mask, i, lane.at.file, lane.at.line, lane.mask);
     if (lane.kind != last.kind || !(lane.at == last.at))
-      fail("lanes of one mask meet in different warp operations: at %s:%d, and lane %u at %s:%d", last.at.file,
-           last.at.line, i, lane.at.file, lane.at.line);
+      fail("lanes of one mask meet in different warp operations: at %s:%d, and lane %u at %s:%d",
+           last.at.file, last.at.line, i, lane.at.file, lane.at.line);
     if (lane.kind <= Collective::ballot && lane.value) predicates |= 1u << i;
   }
   for (unsigned i = 0; i < kLanes; ++i) {
@@ -166,8 +167,8 @@ void finish_warp_operation_if_complete(Block& b, Thread& last) {
     } else if (last.mask >> lane.source & 1) {
       lane.result = lanes[lane.source].value;
     } else {
-      fail("shuffle at %s:%d: lane %u reads lane %u, which is not in mask %08x", lane.at.file, lane.at.line, i,
-           lane.source, lane.mask);
+      fail("shuffle at %s:%d: lane %u reads lane %u, which is not in mask %08x", lane.at.file, lane.at.line,
+           i, lane.source, lane.mask);
     }
   }
   for (unsigned i = 0; i < kLanes; ++i)
@@ -180,7 +181,8 @@ uint64_t warp_operation(Collective kind, uint32_t mask, uint64_t value, unsigned
   Block& b = block();
   Thread& self = *b.running;
   unsigned lane = self.id % kLanes, count = static_cast<unsigned>(b.threads.size()) - (self.id - lane);
-  if (!(mask >> lane & 1)) fail("warp operation at %s:%d: the lane is not in its own mask %08x", at.file, at.line, mask);
+  if (!(mask >> lane & 1))
+    fail("warp operation at %s:%d: the lane is not in its own mask %08x", at.file, at.line, mask);
   if (count < kLanes) mask &= (1u << count) - 1;  // a block's last warp may be short of lanes
   self.at = at, self.kind = kind, self.mask = mask, self.value = value, self.source = source;
   Warp& warp = b.warps[self.id / kLanes];
@@ -205,10 +207,11 @@ uint64_t warp_operation(Collective kind, uint32_t mask, uint64_t value, unsigned
   size_t used = 0;
   for (const Thread* thread : waits)
     if (thread)
-      used += static_cast<size_t>(std::snprintf(text + used, sizeof text - used, "; thread %u waits at %s:%d%s", thread->id,
-                                                thread->at.file, thread->at.line,
-                                                thread->state == State::at_barrier ? " for the block" : " for its warp"));
-  fail("deadlock: %u of %zu threads have ended, %u wait at a barrier%s", ended, b.threads.size(), b.at_barrier, text);
+      used += static_cast<size_t>(std::snprintf(
+          text + used, sizeof text - used, "; thread %u waits at %s:%d%s", thread->id, thread->at.file,
+          thread->at.line, thread->state == State::at_barrier ? " for the block" : " for its warp"));
+  fail("deadlock: %u of %zu threads have ended, %u wait at a barrier%s", ended, b.threads.size(),
+       b.at_barrier, text);
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ bool capture_takes(Stream& stream, Work& work, cudaError_t* error) {
 cudaError_t forbidden_in_capture() {
   for (Capture* capture : captures_going_on()) {
     if (capture->mode == cudaStreamCaptureModeRelaxed) continue;
-    if (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread != std::this_thread::get_id()) continue;
+    if (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread != std::this_thread::get_id())
+      continue;
     return break_capture(*capture, cudaErrorStreamCaptureUnsupported);
   }
   return cudaSuccess;
@@ -63,7 +64,8 @@ cudaError_t forbidden_for(Stream& stream) {
   if (stream.capture) return break_capture(*stream.capture, cudaErrorStreamCaptureUnsupported);
   if (stream.legacy)
     for (const auto& other : all_streams())
-      if (other->capture && other->blocking) return break_capture(*other->capture, cudaErrorStreamCaptureImplicit);
+      if (other->capture && other->blocking)
+        return break_capture(*other->capture, cudaErrorStreamCaptureImplicit);
   return cudaSuccess;
 }
 
@@ -73,7 +75,8 @@ void run_graph(const CUgraph_st& graph, uint64_t seed) {
   std::vector<std::vector<int>> followers(n);
   for (size_t i = 0; i < n; ++i) {
     waits[i] = static_cast<int>(graph.nodes[i].after.size());
-    for (int before : graph.nodes[i].after) followers[static_cast<size_t>(before)].push_back(static_cast<int>(i));
+    for (int before : graph.nodes[i].after)
+      followers[static_cast<size_t>(before)].push_back(static_cast<int>(i));
     if (waits[i] == 0) ready.push_back(static_cast<int>(i));
   }
   Order order(seed);

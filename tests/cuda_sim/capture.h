@@ -1,5 +1,5 @@
-// Stream capture and graphs: work that is kept with its dependencies instead of queued, and run later as a whole.
-// Next: runtime_graphs.cpp (the calls).
+// Stream capture and graphs: work that is kept with its dependencies instead of queued, and run later as a
+// whole. Next: runtime_graphs.cpp (the calls).
 #pragma once
 #include <memory>
 #include <thread>
@@ -28,7 +28,8 @@ struct Capture {
   bool broken = false;
 };
 
-/// If the stream is being captured (or may not be used because of a capture), takes the work or sets the error.
+/// If the stream is being captured (or may not be used because of a capture), takes the work or sets the
+/// error.
 bool capture_takes(Stream& stream, Work& work, cudaError_t* error);
 /// For calls that capture forbids: 900 and a broken capture if this thread's mode forbids them now.
 cudaError_t forbidden_in_capture();

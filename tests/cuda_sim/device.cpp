@@ -70,7 +70,9 @@ int device_count() { return state().devices; }
 uint64_t memory_limit() { return state().memory; }
 Counts& count() { return state().counts; }
 cudaError_t sticky() { return state().sticky; }
-void set_sticky(cudaError_t error) { if (state().sticky == cudaSuccess) state().sticky = error; }
+void set_sticky(cudaError_t error) {
+  if (state().sticky == cudaSuccess) state().sticky = error;
+}
 
 cudaError_t before_call(const char* call) {
   if (state().devices == 0) return cudaErrorInsufficientDriver;
@@ -115,7 +117,8 @@ int report_leaks() {
 }
 
 namespace {
-// Registered before main, so it runs after the program's own statics are gone. CUDA_SIM_STRICT=1: a leak fails the run.
+// Registered before main, so it runs after the program's own statics are gone. CUDA_SIM_STRICT=1: a leak
+// fails the run.
 __attribute__((constructor)) void report_at_exit() {
   state();
   std::atexit([] {
@@ -133,11 +136,17 @@ using namespace cuda_sim;
 
 cudaError_t cudaGetDeviceCount(int* count) {
   // Without a driver the count stays as it was: callers must have set it.
-  return api("cudaGetDeviceCount", [&] { *count = device_count(); return cudaSuccess; });
+  return api("cudaGetDeviceCount", [&] {
+    *count = device_count();
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  return api("cudaGetDevice", [&] { *device = 0; return cudaSuccess; });
+  return api("cudaGetDevice", [&] {
+    *device = 0;
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaSetDevice(int device) {
@@ -200,7 +209,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
-  return api("cudaDeviceGetStreamPriorityRange", [&] { *least = 0, *greatest = -5; return cudaSuccess; });
+  return api("cudaDeviceGetStreamPriorityRange", [&] {
+    *least = 0, *greatest = -5;
+    return cudaSuccess;
+  });
 }
 
 // The two calls that need no device.
@@ -225,7 +237,9 @@ cudaError_t cudaPeekAtLastError() {
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
-#define CUDA_SIM_NAME(name, number, text) case name: return #name;
+#define CUDA_SIM_NAME(name, number, text) \
+  case name:                              \
+    return #name;
     CUDA_SIM_ERRORS(CUDA_SIM_NAME)
 #undef CUDA_SIM_NAME
   }
@@ -234,7 +248,9 @@ const char* cudaGetErrorName(cudaError_t error) {
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
-#define CUDA_SIM_TEXT(name, number, text) case name: return text;
+#define CUDA_SIM_TEXT(name, number, text) \
+  case name:                              \
+    return text;
     CUDA_SIM_ERRORS(CUDA_SIM_TEXT)
 #undef CUDA_SIM_TEXT
   }

@@ -26,8 +26,10 @@ constexpr Type kTensor = CUDNN_BACKEND_TENSOR_DESCRIPTOR, kConv = CUDNN_BACKEND_
 constexpr Type kForward = CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
 constexpr Type kData = CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
 constexpr Type kFilter = CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR;
-constexpr Type kPointwise = CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, kStats = CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR;
-constexpr Type kHeuristics = CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, kPlan = CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
+constexpr Type kPointwise = CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR,
+               kStats = CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR;
+constexpr Type kHeuristics = CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR,
+               kPlan = CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
 constexpr Type kPack = CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, kDevice = CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR;
 constexpr auto kRef = CUDNN_TYPE_BACKEND_DESCRIPTOR;
 
@@ -92,14 +94,24 @@ constexpr Attribute kAttributes[] = {
 
 size_t size_of(cudnnBackendAttributeType_t type) {
   switch (type) {
-    case CUDNN_TYPE_BOOLEAN: case CUDNN_TYPE_CHAR: return 1;
-    case CUDNN_TYPE_INT64: case CUDNN_TYPE_DOUBLE: case CUDNN_TYPE_VOID_PTR: case CUDNN_TYPE_BACKEND_DESCRIPTOR: case CUDNN_TYPE_HANDLE: return 8;
-    default: return 4;
+    case CUDNN_TYPE_BOOLEAN:
+    case CUDNN_TYPE_CHAR:
+      return 1;
+    case CUDNN_TYPE_INT64:
+    case CUDNN_TYPE_DOUBLE:
+    case CUDNN_TYPE_VOID_PTR:
+    case CUDNN_TYPE_BACKEND_DESCRIPTOR:
+    case CUDNN_TYPE_HANDLE:
+      return 8;
+    default:
+      return 4;
   }
 }
 
 // What a handle points at.
-struct Box { std::shared_ptr<Descriptor> content; };
+struct Box {
+  std::shared_ptr<Descriptor> content;
+};
 std::map<const void*, std::unique_ptr<Box>>& boxes() {
   static auto* instance = new std::map<const void*, std::unique_ptr<Box>>;
   return *instance;
@@ -109,12 +121,17 @@ std::string& last_error() {
   return words;
 }
 
-cudnnStatus_t set(Descriptor& d, Name name, cudnnBackendAttributeType_t type, int64_t count, const void* values) {
+cudnnStatus_t set(Descriptor& d, Name name, cudnnBackendAttributeType_t type, int64_t count,
+                  const void* values) {
   if (d.finalized) return refuse(CUDNN_STATUS_BAD_PARAM, "attribute %d: the descriptor is finalized", name);
   for (const Attribute& a : kAttributes) {
     if (a.owner != d.type || a.name != name) continue;
-    if (a.type != type) return refuse(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "attribute %d is of type %d, not %d", name, a.type, type);
-    if (count < 1 || count > a.most) return refuse(CUDNN_STATUS_BAD_PARAM_OUT_OF_BOUND, "attribute %d: %lld values", name, static_cast<long long>(count));
+    if (a.type != type)
+      return refuse(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "attribute %d is of type %d, not %d", name, a.type,
+                    type);
+    if (count < 1 || count > a.most)
+      return refuse(CUDNN_STATUS_BAD_PARAM_OUT_OF_BOUND, "attribute %d: %lld values", name,
+                    static_cast<long long>(count));
     if (!values) return refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "attribute %d: no values", name);
     Value value;
     value.count = count;
@@ -122,7 +139,9 @@ cudnnStatus_t set(Descriptor& d, Name name, cudnnBackendAttributeType_t type, in
       for (int64_t i = 0; i < count; ++i) {
         auto part = find_descriptor(static_cast<const cudnnBackendDescriptor_t*>(values)[i]);
         if (!part) return refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "attribute %d: no descriptor", name);
-        if (!part->finalized) return refuse(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED, "attribute %d: that descriptor is not finalized", name);
+        if (!part->finalized)
+          return refuse(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
+                        "attribute %d: that descriptor is not finalized", name);
         value.descriptors.push_back(part);
       }
     } else {
@@ -132,16 +151,19 @@ cudnnStatus_t set(Descriptor& d, Name name, cudnnBackendAttributeType_t type, in
     d.values[name] = std::move(value);
     return CUDNN_STATUS_SUCCESS;
   }
-  return refuse(CUDNN_STATUS_BAD_PARAM, "a descriptor of type %d has no attribute %d (in the simulator)", d.type, name);
+  return refuse(CUDNN_STATUS_BAD_PARAM, "a descriptor of type %d has no attribute %d (in the simulator)",
+                d.type, name);
 }
 
 // Hands finalized descriptors out into descriptors that the caller has made.
-cudnnStatus_t hand_out(const std::vector<DescriptorRef>& from, Type type, int64_t most, int64_t* count, void* values) {
+cudnnStatus_t hand_out(const std::vector<DescriptorRef>& from, Type type, int64_t most, int64_t* count,
+                       void* values) {
   *count = static_cast<int64_t>(from.size());
   if (!values) return CUDNN_STATUS_SUCCESS;
   for (int64_t i = 0; i < std::min(most, *count); ++i) {
     auto to = find_descriptor(static_cast<cudnnBackendDescriptor_t*>(values)[i]);
-    if (!to || to->type != type) return refuse(CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE, "results go into descriptors of type %d", type);
+    if (!to || to->type != type)
+      return refuse(CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE, "results go into descriptors of type %d", type);
     *to = *from[static_cast<size_t>(i)];
   }
   *count = std::min(most, *count);
@@ -157,23 +179,35 @@ cudnnStatus_t hand_out_values(const std::vector<T>& from, int64_t most, int64_t*
 
 cudnnStatus_t get(const Descriptor& d, Name name, int64_t most, int64_t* count, void* values) {
   switch (name) {
-    case CUDNN_ATTR_ENGINEHEUR_RESULTS: return hand_out(d.results, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, most, count, values);
-    case CUDNN_ATTR_ENGINECFG_ENGINE: return hand_out(d.results, CUDNN_BACKEND_ENGINE_DESCRIPTOR, most, count, values);
-    case CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE: case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
+    case CUDNN_ATTR_ENGINEHEUR_RESULTS:
+      return hand_out(d.results, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, most, count, values);
+    case CUDNN_ATTR_ENGINECFG_ENGINE:
+      return hand_out(d.results, CUDNN_BACKEND_ENGINE_DESCRIPTOR, most, count, values);
+    case CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE:
+    case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
       return hand_out_values(std::vector<int64_t>{d.engine->workspace}, most, count, values);
-    case CUDNN_ATTR_ENGINE_GLOBAL_INDEX: return hand_out_values(std::vector<int64_t>{d.engine->id}, most, count, values);
-    case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE: return hand_out_values(d.engine->numerical, most, count, values);
-    case CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE: return hand_out_values(d.engine->behaviour, most, count, values);
-    default: return refuse(CUDNN_STATUS_NOT_SUPPORTED, "attribute %d cannot be read (in the simulator)", name);
+    case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
+      return hand_out_values(std::vector<int64_t>{d.engine->id}, most, count, values);
+    case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE:
+      return hand_out_values(d.engine->numerical, most, count, values);
+    case CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE:
+      return hand_out_values(d.engine->behaviour, most, count, values);
+    default:
+      return refuse(CUDNN_STATUS_NOT_SUPPORTED, "attribute %d cannot be read (in the simulator)", name);
   }
 }
 
 bool belongs_to(Type type, Name name) {
   switch (name) {
-    case CUDNN_ATTR_ENGINEHEUR_RESULTS: return type == kHeuristics;
-    case CUDNN_ATTR_ENGINECFG_ENGINE: case CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE: return type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR;
-    case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE: return type == kPlan;
-    default: return type == CUDNN_BACKEND_ENGINE_DESCRIPTOR;
+    case CUDNN_ATTR_ENGINEHEUR_RESULTS:
+      return type == kHeuristics;
+    case CUDNN_ATTR_ENGINECFG_ENGINE:
+    case CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE:
+      return type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR;
+    case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
+      return type == kPlan;
+    default:
+      return type == CUDNN_BACKEND_ENGINE_DESCRIPTOR;
   }
 }
 
@@ -202,7 +236,9 @@ size_t cudnnGetVersion() { return 91900; }
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
   switch (status) {
-#define CUDA_SIM_NAME(name, number) case name: return #name;
+#define CUDA_SIM_NAME(name, number) \
+  case name:                        \
+    return #name;
     CUDA_SIM_CUDNN_STATUS(CUDA_SIM_NAME)
 #undef CUDA_SIM_NAME
   }
@@ -218,7 +254,8 @@ void cudnnGetLastErrorString(char* message, size_t most) {
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
   std::lock_guard lock(device_lock());
   if (device_count() == 0) return refuse(CUDNN_STATUS_NOT_INITIALIZED, "no device");
-  if (forbidden_in_capture() != cudaSuccess) return refuse(CUDNN_STATUS_NOT_INITIALIZED, "a stream is being captured");
+  if (forbidden_in_capture() != cudaSuccess)
+    return refuse(CUDNN_STATUS_NOT_INITIALIZED, "a stream is being captured");
   *handle = new cudnnContext;
   return CUDNN_STATUS_SUCCESS;
 }
@@ -232,7 +269,8 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* descriptor) {
+cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
+                                           cudnnBackendDescriptor_t* descriptor) {
   std::lock_guard lock(device_lock());
   auto box = std::make_unique<Box>();
   box->content = std::make_shared<Descriptor>();
@@ -244,23 +282,29 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cu
 
 cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) {
   std::lock_guard lock(device_lock());
-  return boxes().erase(descriptor) ? CUDNN_STATUS_SUCCESS : refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "no descriptor");
+  return boxes().erase(descriptor) ? CUDNN_STATUS_SUCCESS
+                                   : refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "no descriptor");
 }
 
 cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
                                        cudnnBackendAttributeType_t type, int64_t count, const void* values) {
   std::lock_guard lock(device_lock());
   auto d = find_descriptor(descriptor);
-  return d ? set(*d, name, type, count, values) : refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "no descriptor");
+  return d ? set(*d, name, type, count, values)
+           : refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "no descriptor");
 }
 
-cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
-                                       cudnnBackendAttributeType_t, int64_t most, int64_t* count, void* values) {
+cudnnStatus_t cudnnBackendGetAttribute(const cudnnBackendDescriptor_t descriptor,
+                                       cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t,
+                                       int64_t most, int64_t* count, void* values) {
   std::lock_guard lock(device_lock());
   auto d = find_descriptor(descriptor);
   if (!d || !count) return refuse(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "no descriptor, or nowhere to count");
-  if (!d->finalized) return refuse(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED, "attribute %d: the descriptor is not finalized", name);
-  if (!belongs_to(d->type, name)) return refuse(CUDNN_STATUS_BAD_PARAM, "a descriptor of type %d has no attribute %d", d->type, name);
+  if (!d->finalized)
+    return refuse(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED, "attribute %d: the descriptor is not finalized",
+                  name);
+  if (!belongs_to(d->type, name))
+    return refuse(CUDNN_STATUS_BAD_PARAM, "a descriptor of type %d has no attribute %d", d->type, name);
   return get(*d, name, most, count, values);
 }
 

@@ -19,7 +19,8 @@ struct Engine {
   std::vector<cudnnBackendBehaviorNote_t> behaviour;
   bool refuses_plan = false;  ///< listed, but cannot be made after all
   bool has(cudnnBackendNumericalNote_t note) const {
-    for (auto n : numerical) if (n == note) return true;
+    for (auto n : numerical)
+      if (n == note) return true;
     return false;
   }
 };
@@ -46,13 +47,15 @@ struct Descriptor {
     auto it = values.find(name);
     if (it == values.end()) return {};
     std::vector<T> out(static_cast<size_t>(it->second.count));
-    for (size_t i = 0; i < out.size(); ++i) std::memcpy(&out[i], it->second.bytes.data() + i * sizeof(T), sizeof(T));
+    for (size_t i = 0; i < out.size(); ++i)
+      std::memcpy(&out[i], it->second.bytes.data() + i * sizeof(T), sizeof(T));
     return out;
   }
   template <class T>
   T one(cudnnBackendAttributeName_t name, T otherwise = T{}) const {
     auto it = values.find(name);
-    if (it != values.end() && it->second.bytes.size() >= sizeof(T)) std::memcpy(&otherwise, it->second.bytes.data(), sizeof(T));
+    if (it != values.end() && it->second.bytes.size() >= sizeof(T))
+      std::memcpy(&otherwise, it->second.bytes.data(), sizeof(T));
     return otherwise;
   }
   std::vector<DescriptorRef> refs(cudnnBackendAttributeName_t name) const {
@@ -72,15 +75,21 @@ struct DnnTensor {
   cudnnDataType_t type;
   bool is_virtual, by_value;
   explicit DnnTensor(const Descriptor& d)
-      : id(d.one<int64_t>(CUDNN_ATTR_TENSOR_UNIQUE_ID)), alignment(d.one<int64_t>(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT)),
-        sizes(d.all<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)), strides(d.all<int64_t>(CUDNN_ATTR_TENSOR_STRIDES)),
-        type(d.one<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE)), is_virtual(d.one<bool>(CUDNN_ATTR_TENSOR_IS_VIRTUAL)),
+      : id(d.one<int64_t>(CUDNN_ATTR_TENSOR_UNIQUE_ID)),
+        alignment(d.one<int64_t>(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT)),
+        sizes(d.all<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)),
+        strides(d.all<int64_t>(CUDNN_ATTR_TENSOR_STRIDES)),
+        type(d.one<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE)),
+        is_virtual(d.one<bool>(CUDNN_ATTR_TENSOR_IS_VIRTUAL)),
         by_value(d.one<bool>(CUDNN_ATTR_TENSOR_IS_BY_VALUE)) {}
   int64_t count() const { return sizes[0] * sizes[1] * sizes[2] * sizes[3]; }
   /// Dense, channels fastest: N, H, W, C.
   bool is_nhwc() const {
-    auto same = [&](int i, int64_t stride) { return sizes[static_cast<size_t>(i)] == 1 || strides[static_cast<size_t>(i)] == stride; };
-    return same(1, 1) && same(3, sizes[1]) && same(2, sizes[1] * sizes[3]) && same(0, sizes[1] * sizes[2] * sizes[3]);
+    auto same = [&](int i, int64_t stride) {
+      return sizes[static_cast<size_t>(i)] == 1 || strides[static_cast<size_t>(i)] == stride;
+    };
+    return same(1, 1) && same(3, sizes[1]) && same(2, sizes[1] * sizes[3]) &&
+           same(0, sizes[1] * sizes[2] * sizes[3]);
   }
 };
 
@@ -104,4 +113,6 @@ std::shared_ptr<Descriptor> find_descriptor(cudnnBackendDescriptor_t handle);
 
 }  // namespace cuda_sim
 
-struct cudnnContext { cudaStream_t stream = nullptr; };
+struct cudnnContext {
+  cudaStream_t stream = nullptr;
+};

@@ -1,6 +1,7 @@
-// Which engines the simulated cuDNN offers for a graph. The list is made to catch a careless user: the first are those
-// that should be passed over (not repeatable, rounding inputs or sums, refusing when the plan is made), then come good
-// ones, with a workspace and without. Next: dnn_run.cpp, which computes as each of them would.
+// Which engines the simulated cuDNN offers for a graph. The list is made to catch a careless user: the first
+// are those that should be passed over (not repeatable, rounding inputs or sums, refusing when the plan is
+// made), then come good ones, with a workspace and without. Next: dnn_run.cpp, which computes as each of them
+// would.
 #include "tests/cuda_sim/dnn_descriptor.h"
 
 namespace cuda_sim {
@@ -9,15 +10,19 @@ namespace {
 enum class Kind { forward, data, filter, fused, unknown };
 
 Kind kind_of(const std::vector<DescriptorRef>& operations) {
-  switch (operations[0]->type) {
-    case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR: break;
-    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR: return operations.size() == 1 ? Kind::data : Kind::unknown;
-    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR: return operations.size() == 1 ? Kind::filter : Kind::unknown;
-    default: return Kind::unknown;
-  }
+  bool alone = operations.size() == 1;
   for (size_t i = 1; i < operations.size(); ++i)
     if (operations[i]->type != CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR) return Kind::unknown;
-  return operations.size() == 1 ? Kind::forward : Kind::fused;
+  switch (operations[0]->type) {
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR:
+      return alone ? Kind::forward : Kind::fused;
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
+      return alone ? Kind::data : Kind::fused;
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
+      return alone ? Kind::filter : Kind::unknown;
+    default:
+      return Kind::unknown;
+  }
 }
 
 constexpr auto kCore = CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
@@ -32,7 +37,9 @@ std::vector<Engine> engines_for(Kind kind, bool bf16, cudnnBackendHeurMode_t mod
   if (kind == Kind::fused) {
     // On the device they run on tensor cores only, which round f32.
     if (!bf16) return {{51, 0, {kCore, kRounds}, {kCompiles}}};
-    return {{50, 0, {kCore}, {kCompiles}, true}, {52, workspace, {kCore, kCoarse}, {kCompiles}}, {51, 0, {kCore}, {kCompiles}}};
+    return {{50, 0, {kCore}, {kCompiles}, true},
+            {52, workspace, {kCore, kCoarse}, {kCompiles}},
+            {51, 0, {kCore}, {kCompiles}}};
   }
   std::vector<Engine> list;
   if (kind == Kind::filter) list.push_back({25, workspace, {kLoose}, {}});
@@ -67,30 +74,35 @@ DescriptorRef configuration(const Engine& engine, const DescriptorRef& graph) {
 
 cudnnStatus_t choose_engines(Descriptor& heuristics) {
   DescriptorRef graph = heuristics.ref(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
-  if (!graph || !heuristics.has(CUDNN_ATTR_ENGINEHEUR_MODE)) return refuse(CUDNN_STATUS_BAD_PARAM, "heuristics want a graph and a mode");
+  if (!graph || !heuristics.has(CUDNN_ATTR_ENGINEHEUR_MODE))
+    return refuse(CUDNN_STATUS_BAD_PARAM, "heuristics want a graph and a mode");
   std::vector<DescriptorRef> operations = graph->refs(CUDNN_ATTR_OPERATIONGRAPH_OPS);
   Kind kind = kind_of(operations);
-  if (kind == Kind::unknown) return refuse(CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN, "no engine (of the simulator) for this graph");
+  if (kind == Kind::unknown)
+    return refuse(CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN, "no engine (of the simulator) for this graph");
 
   const ConvNames& names = *conv_names(operations[0]->type);
   DnnTensor x(*operations[0]->ref(names.x)), w(*operations[0]->ref(names.w)), y(*operations[0]->ref(names.y));
   for (const DnnTensor* t : {&x, &w, &y}) {
-    if (!t->is_nhwc()) return refuse(CUDNN_STATUS_NOT_SUPPORTED_LAYOUT, "the simulator knows N, H, W, C only");
-    if (t->type != CUDNN_DATA_FLOAT && t->type != CUDNN_DATA_BFLOAT16) return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "f32 and bf16 only");
+    if (!t->is_nhwc())
+      return refuse(CUDNN_STATUS_NOT_SUPPORTED_LAYOUT, "the simulator knows N, H, W, C only");
+    if (t->type != CUDNN_DATA_FLOAT && t->type != CUDNN_DATA_BFLOAT16)
+      return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "f32 and bf16 only");
   }
-  // As on the device: gradients of filters come in the type of what they are made from.
-  bool y_may_differ = y.is_virtual && kind == Kind::fused;
-  if (x.type != w.type || (x.type != y.type && !y_may_differ)) return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "x, w and y are of different types");
+  // As on the device: what lies in memory is of one type, so gradients of filters come in the type of what
+  // they are made from. Only within a fused graph f32 may go between.
+  cudnnDataType_t type = x.is_virtual ? w.type : x.type;
+  for (const DnnTensor* t : {&x, &w, &y})
+    if (t->type != type && !t->is_virtual)
+      return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "x, w and y are of different types");
   const Descriptor& window = *operations[0]->ref(names.window);
   if (window.one<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE) != CUDNN_CROSS_CORRELATION ||
       window.one<cudnnDataType_t>(CUDNN_ATTR_CONVOLUTION_COMP_TYPE) != CUDNN_DATA_FLOAT)
     return refuse(CUDNN_STATUS_NOT_SUPPORTED, "cross-correlation in f32 only");
-  if (operations[0]->one<float>(names.alpha) != 1 || operations[0]->one<float>(names.beta) != 0)
-    return refuse(CUDNN_STATUS_NOT_SUPPORTED, "alpha 1 and beta 0 only");
 
   int64_t workspace = 256 + 4 * y.sizes[1] * y.sizes[3];
   auto mode = heuristics.one<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE);
-  for (const Engine& engine : engines_for(kind, x.type == CUDNN_DATA_BFLOAT16, mode, workspace))
+  for (const Engine& engine : engines_for(kind, type == CUDNN_DATA_BFLOAT16, mode, workspace))
     heuristics.results.push_back(configuration(engine, graph));
   return CUDNN_STATUS_SUCCESS;
 }

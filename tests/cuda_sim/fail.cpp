@@ -19,7 +19,8 @@
 namespace cuda_sim {
 namespace {
 
-// Addresses of the program's functions, also of those that the dynamic table does not hold (unnamed namespaces).
+// Addresses of the program's functions, also of those that the dynamic table does not hold (unnamed
+// namespaces).
 std::map<uintptr_t, std::string> read_symbols() {
   std::map<uintptr_t, std::string> names;
   std::ifstream file("/proc/self/exe", std::ios::binary);
@@ -31,7 +32,12 @@ std::map<uintptr_t, std::string> read_symbols() {
   Elf64_Ehdr header{};
   if (!read(0, &header, 1) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return names;
   uintptr_t base = 0;  // the first object is the program
-  dl_iterate_phdr([](dl_phdr_info* info, size_t, void* to) { *static_cast<uintptr_t*>(to) = info->dlpi_addr; return 1; }, &base);
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* to) {
+        *static_cast<uintptr_t*>(to) = info->dlpi_addr;
+        return 1;
+      },
+      &base);
   std::vector<Elf64_Shdr> sections(header.e_shnum);
   if (!read(header.e_shoff, sections.data(), sections.size())) return names;
   for (const Elf64_Shdr& section : sections) {
@@ -41,7 +47,8 @@ std::map<uintptr_t, std::string> read_symbols() {
     if (!read(section.sh_offset, symbols.data(), symbols.size())) continue;
     if (!read(sections[section.sh_link].sh_offset, strings.data(), strings.size())) continue;
     for (const Elf64_Sym& symbol : symbols)
-      if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_value != 0 && symbol.st_name < strings.size())
+      if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_value != 0 &&
+          symbol.st_name < strings.size())
         names.emplace(base + symbol.st_value, &strings[symbol.st_name]);
   }
   return names;

@@ -3,7 +3,8 @@
 
 namespace cuda_sim {
 
-/// Prints `cuda_sim: kernel K, block (x,y,z), thread (x,y,z): ...` (the place as far as it is known) and aborts.
+/// Prints `cuda_sim: kernel K, block (x,y,z), thread (x,y,z): ...` (the place as far as it is known) and
+/// aborts.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 /// Name of the function at an address, from the program's own symbol table; its address where there is none.

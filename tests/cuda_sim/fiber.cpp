@@ -1,6 +1,6 @@
 // The switch itself: six registers and the stack pointer on x86-64, ucontext elsewhere.
-// Compiled without -fsanitize=thread even in that build (CUDA_SIM_TSAN is then defined): the simulator's bookkeeping is
-// shared by all fibers and would be reported.
+// Compiled without -fsanitize=thread even in that build (CUDA_SIM_TSAN is then defined): the simulator's
+// bookkeeping is shared by all fibers and would be reported.
 #include "tests/cuda_sim/fiber.h"
 
 #include <sys/mman.h>
@@ -92,7 +92,8 @@ static void change(Fiber& from, Fiber& to) {
 #endif
 
 void make_fiber(Fiber& fiber, void (*entry)()) {
-  void* memory = mmap(nullptr, kPage + kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(nullptr, kPage + kStackBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) fail("no memory for the stack of one more thread");
   mprotect(memory, kPage, PROT_NONE);
   fiber.stack = static_cast<char*>(memory) + kPage;

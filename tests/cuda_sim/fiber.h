@@ -6,9 +6,9 @@
 namespace cuda_sim {
 
 struct Fiber {
-  void* stack_pointer = nullptr;    // where it goes on, while another runs
-  bool made = false;                // by make_fiber; false for the flow that came with the program
-  char* stack = nullptr;            // lowest byte
+  void* stack_pointer = nullptr;  // where it goes on, while another runs
+  bool made = false;              // by make_fiber; false for the flow that came with the program
+  char* stack = nullptr;          // lowest byte
   size_t stack_bytes = 0;
   void* thread_sanitizer = nullptr;   // TSan takes each fiber for a thread
   void* address_sanitizer = nullptr;  // ASan's stack of fakes
@@ -27,8 +27,8 @@ bool is_stack_overflow(const Fiber& fiber, const void* address);
 #ifdef CUDA_SIM_TSAN
 constexpr bool kRaceDetector = true;
 
-/// What happened before release() in one fiber is seen by another after acquire() of the same place. Orders nothing by
-/// itself: it is what ThreadSanitizer is told about barriers, streams and events.
+/// What happened before release() in one fiber is seen by another after acquire() of the same place. Orders
+/// nothing by itself: it is what ThreadSanitizer is told about barriers, streams and events.
 void release(void* place);
 void acquire(void* place);
 
@@ -44,8 +44,8 @@ class Unwatched {
   Unwatched(const Unwatched&) = delete;
 };
 
-/// For the race detector each stream is a thread of its own, in whose name its work is run. An engine is never watched:
-/// only kernels are, and what reads() and writes() tell.
+/// For the race detector each stream is a thread of its own, in whose name its work is run. An engine is
+/// never watched: only kernels are, and what reads() and writes() tell.
 void* make_engine();
 class AsEngine {
  public:

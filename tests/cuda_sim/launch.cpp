@@ -29,7 +29,8 @@ cudaError_t set_shared_limit(const void* kernel, int bytes) {
 int blocks_per_multiprocessor(int block_threads, size_t shared_bytes) {
   if (block_threads < 1 || block_threads > kMaxThreads || shared_bytes > kSharedBytesOptin) return 0;
   size_t by_shared = shared_bytes ? (kSharedBytesOptin + 1024) / (shared_bytes + 1024) : 32;
-  return static_cast<int>(std::min({size_t{32}, size_t{2048} / static_cast<size_t>(block_threads), by_shared}));
+  return static_cast<int>(
+      std::min({size_t{32}, size_t{2048} / static_cast<size_t>(block_threads), by_shared}));
 }
 
 cudaError_t check_launch(const Launch& launch) {

@@ -27,9 +27,9 @@ constexpr unsigned char kPoison = 0xff, kRed = 0xa5;
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 struct Allocation {
-  char* pages;        // what mprotect is told
+  char* pages;  // what mprotect is told
   size_t page_bytes;
-  char* end;          // of the user's bytes; from here to the end of the pages: red
+  char* end;  // of the user's bytes; from here to the end of the pages: red
 };
 
 struct Memory {
@@ -62,13 +62,18 @@ void on_segv(int, siginfo_t* info, void*) {
   if (m.arena && at >= m.arena && at < m.arena + kArenaBytes) {
     const auto* hit = allocation_at(at);
     if (hit && (!m.open || m.host_function))
-      fail("the host touches device memory: byte %zd of an allocation of %zd bytes; copy it first (cudaMemcpyAsync, then wait)",
-           at - hit->first, hit->second.end - hit->first);
+      fail(
+          "the host touches device memory: byte %zd of an allocation of %zd bytes; copy it first "
+          "(cudaMemcpyAsync, then wait)",
+          at - hit->first, hit->second.end - hit->first);
     auto it = m.device.upper_bound(at);
-    if (it == m.device.begin()) fail("touches device memory at %p, which is not allocated", static_cast<void*>(at));
+    if (it == m.device.begin())
+      fail("touches device memory at %p, which is not allocated", static_cast<void*>(at));
     --it;
-    fail("touches device memory at %p, which is not allocated; the nearest allocation before it, of %zd bytes, ends %zd bytes before",
-         static_cast<void*>(at), it->second.end - it->first, at - it->second.end);
+    fail(
+        "touches device memory at %p, which is not allocated; the nearest allocation before it, of %zd "
+        "bytes, ends %zd bytes before",
+        static_cast<void*>(at), it->second.end - it->first, at - it->second.end);
   }
   signal(SIGSEGV, SIG_DFL);  // not ours: let it happen again, the plain way
 }
@@ -109,8 +114,10 @@ char* find_room(Memory& m, size_t bytes) {
       char* start = m.arena + m.cursor + kPage;
       auto next = m.device.lower_bound(start);
       const Allocation* in_the_way = nullptr;
-      if (next != m.device.begin() && pages_end(std::prev(next)->second) > start - kPage) in_the_way = &std::prev(next)->second;
-      else if (next != m.device.end() && next->second.pages < start + bytes + kPage) in_the_way = &next->second;
+      if (next != m.device.begin() && pages_end(std::prev(next)->second) > start - kPage)
+        in_the_way = &std::prev(next)->second;
+      else if (next != m.device.end() && next->second.pages < start + bytes + kPage)
+        in_the_way = &next->second;
       if (!in_the_way) return start;
       m.cursor = static_cast<size_t>(pages_end(*in_the_way) - m.arena);
     }
@@ -121,7 +128,8 @@ char* find_room(Memory& m, size_t bytes) {
 void check_red_zone(const Allocation& a, const char* start) {
   for (const char* p = a.end; p < pages_end(a); ++p)
     if (static_cast<unsigned char>(*p) != kRed)
-      fail("somebody wrote %zd bytes past the end of an allocation of %zd bytes of device memory", p - a.end, a.end - start);
+      fail("somebody wrote %zd bytes past the end of an allocation of %zd bytes of device memory", p - a.end,
+           a.end - start);
 }
 
 }  // namespace
@@ -147,7 +155,8 @@ void* allocate_device(size_t bytes) {
   char* pages = find_room(m, page_bytes);
   if (!pages) return nullptr;
   watch_faults();
-  // The user's bytes end at the end of a page, as nearly as the alignment lets them: past it nothing can be touched.
+  // The user's bytes end at the end of a page, as nearly as the alignment lets them: past it nothing can be
+  // touched.
   char* start = pages + page_bytes - round_up(bytes, kAlignment);
   Allocation allocation{pages, page_bytes, start + bytes};
   protect(allocation, PROT_READ | PROT_WRITE);
@@ -178,7 +187,8 @@ bool free_device(void* pointer) {
 #endif
   protect(allocation, PROT_READ | PROT_WRITE);
   check_red_zone(allocation, it->first);
-  mmap(allocation.pages, allocation.page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  mmap(allocation.pages, allocation.page_bytes, PROT_NONE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   count().live_allocations--;
   count().live_bytes -= static_cast<size_t>(allocation.end - it->first);
   m.device.erase(it);
@@ -200,7 +210,8 @@ bool free_pinned(void* pointer) {
 // Opens or closes all of the device's memory.
 static void open_device(bool open) {
   watch_faults();
-  for (const auto& [start, allocation] : memory().device) protect(allocation, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+  for (const auto& [start, allocation] : memory().device)
+    protect(allocation, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 DeviceRuns::DeviceRuns() {
@@ -226,7 +237,8 @@ int report_memory() {
     ++lines;
   }
   if (!memory().pinned.empty()) {
-    std::fprintf(stderr, "cuda_sim: at exit: %zu pinned allocations were not freed\n", memory().pinned.size());
+    std::fprintf(stderr, "cuda_sim: at exit: %zu pinned allocations were not freed\n",
+                 memory().pinned.size());
     ++lines;
   }
   return lines;

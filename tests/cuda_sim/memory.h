@@ -1,6 +1,5 @@
-// Device memory and pinned memory. Device memory cannot be touched while the host runs; every allocation begins with
-// NaN, has unreadable pages on either side, and is found again by its address.
-// Next: stream.h.
+// Device memory and pinned memory. Device memory cannot be touched while the host runs; every allocation
+// begins with NaN, has unreadable pages on either side, and is found again by its address. Next: stream.h.
 #pragma once
 #include <cstddef>
 

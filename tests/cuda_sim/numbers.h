@@ -24,11 +24,14 @@ enum class Number : uint8_t { f32, bf16 };
 inline size_t bytes_of(Number type) { return type == Number::f32 ? 4 : 2; }
 
 inline float load(const void* data, Number type, int64_t i) {
-  return type == Number::f32 ? static_cast<const float*>(data)[i] : from_bf16(static_cast<const uint16_t*>(data)[i]);
+  return type == Number::f32 ? static_cast<const float*>(data)[i]
+                             : from_bf16(static_cast<const uint16_t*>(data)[i]);
 }
 inline void store(void* data, Number type, int64_t i, float value) {
-  if (type == Number::f32) static_cast<float*>(data)[i] = value;
-  else static_cast<uint16_t*>(data)[i] = to_bf16(value);
+  if (type == Number::f32)
+    static_cast<float*>(data)[i] = value;
+  else
+    static_cast<uint16_t*>(data)[i] = to_bf16(value);
 }
 
 }  // namespace cuda_sim

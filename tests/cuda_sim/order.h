@@ -1,4 +1,5 @@
-// Seeded orders: of blocks, threads and streams. Seed 0 is the plain order, for stepping through in a debugger.
+// Seeded orders: of blocks, threads and streams. Seed 0 is the plain order, for stepping through in a
+// debugger.
 #pragma once
 #include <cstdint>
 #include <numeric>
@@ -27,7 +28,8 @@ class Order {
   uint64_t state_;
 };
 
-/// A permutation of 0..n-1 without memory: i -> (step * i + first) mod n, step and n without a common divisor.
+/// A permutation of 0..n-1 without memory: i -> (step * i + first) mod n, step and n without a common
+/// divisor.
 class Permutation {
  public:
   Permutation(uint64_t n, Order& order) : n_(n) {

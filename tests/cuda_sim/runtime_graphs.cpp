@@ -110,8 +110,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
   return api("cudaStreamIsCapturing", [&] {
     auto stream = find_stream(handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    *status = !stream->capture ? cudaStreamCaptureStatusNone
-              : stream->capture->broken ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+    *status = !stream->capture          ? cudaStreamCaptureStatusNone
+              : stream->capture->broken ? cudaStreamCaptureStatusInvalidated
+                                        : cudaStreamCaptureStatusActive;
     return cudaSuccess;
   });
 }
@@ -128,7 +129,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t handle
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t handle, cudaStream_t) {
-  return api("cudaGraphUpload", [&] { return find(executables(), handle) ? cudaSuccess : cudaErrorInvalidValue; });
+  return api("cudaGraphUpload",
+             [&] { return find(executables(), handle) ? cudaSuccess : cudaErrorInvalidValue; });
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
@@ -136,7 +138,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) 
     auto stream = find_stream(stream_handle);
     CUgraphExec_st* executable = find(executables(), handle);
     if (!stream || !executable) return cudaErrorInvalidResourceHandle;
-    if (stream->capture) return break_capture(*stream->capture, cudaErrorStreamCaptureUnsupported);  // no graph in a graph here
+    if (stream->capture)
+      return break_capture(*stream->capture, cudaErrorStreamCaptureUnsupported);  // no graph in a graph here
     wait_for(*stream, executable->last);
     cudaError_t error = submit(*stream, {[graph = executable->graph] {
       ++count().graph_launches;
@@ -150,7 +153,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t handle) {
   return api("cudaGraphExecDestroy", [&] {
     if (!find(executables(), handle)) return cudaErrorInvalidResourceHandle;
-    std::erase_if(executables(), [&](const auto& e) { return e.get() == handle; });  // launches under way keep theirs
+    std::erase_if(executables(),
+                  [&](const auto& e) { return e.get() == handle; });  // launches under way keep theirs
     return cudaSuccess;
   });
 }

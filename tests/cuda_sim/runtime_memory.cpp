@@ -1,6 +1,6 @@
-// The runtime's calls for memory and copies. What a copy does depends on whose memory it is: between the device and
-// pinned memory it is queued; out of pageable memory the bytes are taken at the call; into pageable memory the call
-// waits.
+// The runtime's calls for memory and copies. What a copy does depends on whose memory it is: between the
+// device and pinned memory it is queued; out of pageable memory the bytes are taken at the call; into
+// pageable memory the call waits.
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -20,7 +20,8 @@ cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcp
   if (from_device && !in_one_allocation(from, bytes)) return cudaErrorInvalidValue;
   bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (kind != cudaMemcpyDefault && (wants_to != to_device || wants_from != from_device)) return cudaErrorInvalidValue;
+  if (kind != cudaMemcpyDefault && (wants_to != to_device || wants_from != from_device))
+    return cudaErrorInvalidValue;
   return cudaSuccess;
 }
 
@@ -33,7 +34,8 @@ void run_copy(void* to, const void* from, size_t bytes) {
 
 cudaError_t copy(Stream& stream, void* to, const void* from, size_t bytes, bool wait) {
   bool from_pageable = where(from) == Where::pageable, to_pageable = where(to) == Where::pageable;
-  if (stream.capture && (from_pageable || to_pageable)) return break_capture(*stream.capture, cudaErrorStreamCaptureUnsupported);
+  if (stream.capture && (from_pageable || to_pageable))
+    return break_capture(*stream.capture, cudaErrorStreamCaptureUnsupported);
   cudaError_t error;
   if (from_pageable) {
     auto* begin = static_cast<const char*>(from);
@@ -50,10 +52,10 @@ cudaError_t set(Stream& stream, void* to, int value, size_t bytes) {
   if (where(to) == Where::device && !in_one_allocation(to, bytes)) return cudaErrorInvalidValue;
   if (where(to) == Where::pageable) return cudaErrorInvalidValue;
   return submit(stream, {[=] {
-    ++count().copies;
-    writes(to, bytes);
-    std::memset(to, value, bytes);
-  }});
+                  ++count().copies;
+                  writes(to, bytes);
+                  std::memset(to, value, bytes);
+                }});
 }
 
 }  // namespace
@@ -84,7 +86,9 @@ cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
     return *pointer || !bytes ? cudaSuccess : cudaErrorMemoryAllocation;
   });
 }
-cudaError_t cudaMallocHost(void** pointer, size_t bytes) { return cudaHostAlloc(pointer, bytes, cudaHostAllocDefault); }
+cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
+  return cudaHostAlloc(pointer, bytes, cudaHostAllocDefault);
+}
 
 cudaError_t cudaFreeHost(void* pointer) {
   return api("cudaFreeHost", [&] {
@@ -107,13 +111,16 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return api("cudaPointerGetAttributes", [&] {
     auto* plain = const_cast<void*>(pointer);
     bool on_device = where(pointer) == Where::device;
-    *attributes = {on_device ? cudaMemoryTypeDevice : where(pointer) == Where::pinned ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered,
+    *attributes = {on_device                         ? cudaMemoryTypeDevice
+                   : where(pointer) == Where::pinned ? cudaMemoryTypeHost
+                                                     : cudaMemoryTypeUnregistered,
                    on_device ? 0 : -2, on_device ? plain : nullptr, on_device ? nullptr : plain};
     return cudaSuccess;
   });
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t handle) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t handle) {
   return api("cudaMemcpyAsync", [&] {
     auto stream = find_stream(handle);
     if (!stream) return cudaErrorInvalidResourceHandle;

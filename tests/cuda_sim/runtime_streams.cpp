@@ -50,7 +50,8 @@ cudaError_t wait_for_captured(Stream& stream, CUevent_st& event) {
   if (event.capture->broken) return cudaErrorStreamCaptureInvalidated;
   stream.capture = event.capture;  // a fork: this stream is captured from now on
   for (int node : event.nodes)
-    if (std::find(stream.frontier.begin(), stream.frontier.end(), node) == stream.frontier.end()) stream.frontier.push_back(node);
+    if (std::find(stream.frontier.begin(), stream.frontier.end(), node) == stream.frontier.end())
+      stream.frontier.push_back(node);
   return cudaSuccess;
 }
 
@@ -85,8 +86,12 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
     return cudaSuccess;
   });
 }
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) { return cudaStreamCreateWithPriority(stream, flags, 0); }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return cudaStreamCreateWithPriority(stream, flags, 0);
+}
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
 
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   return api("cudaStreamDestroy", [&] {
@@ -104,7 +109,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
     if (!stream) return cudaErrorInvalidResourceHandle;
     if (cudaError_t error = forbidden_for(*stream); error != cudaSuccess) return error;
     if (!stream->legacy) return run_until(mark_now(*stream));
-    for (const auto& other : std::vector(all_streams()))  // the legacy stream's end is that of all blocking ones
+    for (const auto& other :
+         std::vector(all_streams()))  // the legacy stream's end is that of all blocking ones
       if (other->blocking) run_until(mark_now(*other));
     return sticky();
   });
@@ -142,7 +148,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
     CUevent_st* event = find_event(event_handle);
     if (!stream || !event) return cudaErrorInvalidResourceHandle;
     if (captured(*event)) return wait_for_captured(*stream, *event);
-    if (stream->capture && event->recorded) return break_capture(*stream->capture, cudaErrorStreamCaptureIsolation);
+    if (stream->capture && event->recorded)
+      return break_capture(*stream->capture, cudaErrorStreamCaptureIsolation);
     if (event->recorded) wait_for(*stream, event->mark);
     return sticky();
   });
@@ -182,8 +189,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event_handle, cudaStream_t handle) {
     event->capture = nullptr;
     event->recorded = true;
     event->time = std::make_shared<double>();
-    if (event->timed)
-      submit(*stream, {[time = event->time] { *time = simulated_clock(); }, true});
+    if (event->timed) submit(*stream, {[time = event->time] { *time = simulated_clock(); }, true});
     event->mark = record(*stream);
     return sticky();
   });
@@ -213,7 +219,8 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   return api("cudaEventElapsedTime", [&] {
     CUevent_st *from = find_event(start), *to = find_event(end);
-    if (!from || !to || !from->timed || !to->timed || !from->recorded || !to->recorded) return cudaErrorInvalidResourceHandle;
+    if (!from || !to || !from->timed || !to->timed || !from->recorded || !to->recorded)
+      return cudaErrorInvalidResourceHandle;
     if (!complete(from->mark) || !complete(to->mark)) return cudaErrorNotReady;
     *milliseconds = static_cast<float>(*to->time - *from->time);
     return cudaSuccess;

@@ -111,13 +111,15 @@ void* shared_site(const void* site, size_t bytes, size_t alignment) {
   for (const Array& array : a.arrays)
     if (array.site == site) return a.memory.get() + array.offset;
   a.static_bytes += bytes;
-  if (a.static_bytes > kSharedBytes) fail("%zu bytes of static shared memory: a block has %zu", a.static_bytes, kSharedBytes);
+  if (a.static_bytes > kSharedBytes)
+    fail("%zu bytes of static shared memory: a block has %zu", a.static_bytes, kSharedBytes);
   return cut(a, site, bytes);
 }
 
 void* dynamic_shared(size_t) {
   Arena& a = arena();
-  if (a.arrays.empty() || a.arrays[0].site) fail("the launch gave no dynamic shared memory, the kernel uses some");
+  if (a.arrays.empty() || a.arrays[0].site)
+    fail("the launch gave no dynamic shared memory, the kernel uses some");
   return a.memory.get() + a.arrays[0].offset;
 }
 

@@ -85,8 +85,10 @@ void advance(Stream& stream) {
   while (!after.empty()) {
     size_t pick = order().below(after.size());
     Mark mark = after[pick];
-    if (complete(mark)) after.erase(after.begin() + static_cast<std::ptrdiff_t>(pick));
-    else advance(*mark.stream);
+    if (complete(mark))
+      after.erase(after.begin() + static_cast<std::ptrdiff_t>(pick));
+    else
+      advance(*mark.stream);
   }
   run_next(stream);
 }
@@ -148,7 +150,9 @@ cudaError_t run_until(const Mark& mark) {
   std::unique_ptr<DeviceRuns> device;  // opened once for all that runs here
   while (!complete(mark)) {
     if (!device) device = std::make_unique<DeviceRuns>();
-    if (temper() == Temper::eager) while (order().below(8) && advance_any()) {}
+    if (temper() == Temper::eager)
+      while (order().below(8) && advance_any()) {
+      }
     if (temper() == Temper::restless && order().below(2)) advance_any();
     if (!complete(mark)) advance(*mark.stream);
   }
@@ -163,7 +167,8 @@ cudaError_t run_everything() {
   ++count().synchronisations;
   {
     DeviceRuns device;
-    while (advance_any()) {}
+    while (advance_any()) {
+    }
   }
   for (const auto& stream : streams().all) acquire(&stream->order);
   return sticky();
@@ -205,9 +210,12 @@ Mark record(Stream& stream) {
 int report_streams() {
   int lines = 0;
   size_t alive = 0, work = 0;
-  for (const auto& stream : streams().all) alive += !stream->legacy && !stream->destroyed, work += stream->queue.size();
+  for (const auto& stream : streams().all)
+    alive += !stream->legacy && !stream->destroyed, work += stream->queue.size();
   if (alive) std::fprintf(stderr, "cuda_sim: at exit: %zu streams were not destroyed\n", alive), ++lines;
-  if (work) std::fprintf(stderr, "cuda_sim: at exit: %zu pieces of work were queued and never waited for\n", work), ++lines;
+  if (work)
+    std::fprintf(stderr, "cuda_sim: at exit: %zu pieces of work were queued and never waited for\n", work),
+        ++lines;
   return lines + report_events();
 }
 

@@ -1,5 +1,5 @@
-// Streams: queues of work that runs only when something waits for it, in an order that nothing but the streams
-// themselves and events constrain. Next: runtime_streams.cpp (the calls), capture.h.
+// Streams: queues of work that runs only when something waits for it, in an order that nothing but the
+// streams themselves and events constrain. Next: runtime_streams.cpp (the calls), capture.h.
 #pragma once
 #include <deque>
 #include <functional>
@@ -23,7 +23,8 @@ struct Mark {
 };
 bool complete(const Mark& mark);
 
-/// A piece of work: a kernel, a copy, a call of a library. `run` sees device memory; a host function does not.
+/// A piece of work: a kernel, a copy, a call of a library. `run` sees device memory; a host function does
+/// not.
 struct Work {
   std::function<void()> run;  // empty: only the order counts
   bool on_host = false;

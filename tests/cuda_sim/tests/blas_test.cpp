@@ -15,7 +15,8 @@ using cuda_sim::to_bf16;
 
 std::vector<float> numbers(int64_t n, int start) {
   std::vector<float> x(static_cast<size_t>(n));
-  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 37 + static_cast<size_t>(start)) % 17) / 7 - 1;
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>((i * 37 + static_cast<size_t>(start)) % 17) / 7 - 1;
   return x;
 }
 
@@ -38,8 +39,10 @@ struct Product {
     cublasLtCreate(&handle);
     cublasLtMatrixLayout_t la, lb, ly;
     int64_t rows_a = transpose_a ? M : K, rows_b = transpose_b ? K : N;  // as the library counts them
-    cublasLtMatrixLayoutCreate(&la, type, static_cast<uint64_t>(rows_a), static_cast<uint64_t>(M * K / rows_a), ld_a ? ld_a : rows_a);
-    cublasLtMatrixLayoutCreate(&lb, type, static_cast<uint64_t>(rows_b), static_cast<uint64_t>(K * N / rows_b), rows_b);
+    cublasLtMatrixLayoutCreate(&la, type, static_cast<uint64_t>(rows_a),
+                               static_cast<uint64_t>(M * K / rows_a), ld_a ? ld_a : rows_a);
+    cublasLtMatrixLayoutCreate(&lb, type, static_cast<uint64_t>(rows_b),
+                               static_cast<uint64_t>(K * N / rows_b), rows_b);
     cublasLtMatrixLayoutCreate(&ly, type, static_cast<uint64_t>(N), static_cast<uint64_t>(M), N);
     cublasLtMatmulDesc_t operation;
     cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -48,16 +51,20 @@ struct Product {
     cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSB, &op_a, sizeof op_a);
     cublasLtMatmulPreference_t preference;
     cublasLtMatmulPreferenceCreate(&preference);
-    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_offered, 8);
-    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, 4);
+    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                         &workspace_offered, 8);
+    cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+                                         4);
     cublasLtMatmulHeuristicResult_t algorithm;
     int found = 0;
-    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation, lb, la, ly, ly, preference, 1, &algorithm, &found);
+    cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(handle, operation, lb, la, ly, ly, preference, 1, &algorithm, &found);
     if (status == CUBLAS_STATUS_SUCCESS) {
       if (other_shape_at_run) cublasLtMatrixLayoutSetAttribute(ly, CUBLASLT_MATRIX_LAYOUT_LD, &(++M), 8);
       const float one = 1, zero = 0;
-      status = cublasLtMatmul(handle, operation, &one, B.data, lb, A.data, la, &zero, Y.data, ly, Y.data, ly, &algorithm.algo,
-                              workspace_given ? workspace.data : nullptr, workspace_given, nullptr);
+      status = cublasLtMatmul(handle, operation, &one, B.data, lb, A.data, la, &zero, Y.data, ly, Y.data, ly,
+                              &algorithm.algo, workspace_given ? workspace.data : nullptr, workspace_given,
+                              nullptr);
     }
     cudaDeviceSynchronize();
     y = Y.host();
@@ -138,7 +145,8 @@ TEST_CASE("sums in place are not repeatable, which is why they are not asked for
   bool differs = false;
   for (uint64_t seed : {1, 2, 3, 4, 5}) {
     differs |= bits(CUBLASLT_REDUCTION_SCHEME_INPLACE, seed) != bits(CUBLASLT_REDUCTION_SCHEME_INPLACE, 0);
-    CHECK(bits(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, seed) == bits(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 0));
+    CHECK(bits(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, seed) ==
+          bits(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 0));
   }
   cuda_sim::set_seed(1);
   CHECK(differs);

@@ -70,10 +70,12 @@ TEST_CASE_FIXTURE(Fixture, "a captured step runs at each launch, with the values
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "a second stream joins by an event and must come back; its branch runs in either order") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a second stream joins by an event and must come back; its branch runs in either order") {
   for (uint64_t seed : kSeeds) {
     Seeded seeded(seed);
-    OnDevice<float> x(std::vector<float>{1.0f}), y(std::vector<float>{2.0f}), z(1), one(std::vector<float>{1.0f});
+    OnDevice<float> x(std::vector<float>{1.0f}), y(std::vector<float>{2.0f}), z(1),
+        one(std::vector<float>{1.0f});
     begin();
     cudaEventRecord(fork, a);
     CHECK(cudaStreamWaitEvent(b, fork) == cudaSuccess);
@@ -99,7 +101,8 @@ TEST_CASE_FIXTURE(Fixture, "a second stream joins by an event and must come back
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "planted: allocation, waiting and asking during capture are refused, and the capture is lost") {
+TEST_CASE_FIXTURE(
+    Fixture, "planted: allocation, waiting and asking during capture are refused, and the capture is lost") {
   void* p = nullptr;
   OnDevice<float> x(4);
   float host[4] = {};
@@ -117,10 +120,18 @@ TEST_CASE_FIXTURE(Fixture, "planted: allocation, waiting and asking during captu
   refused(cudaErrorStreamCaptureUnsupported, [&] { return cudaDeviceSynchronize(); });
   refused(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamSynchronize(a); });
   refused(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamQuery(a); });
-  refused(cudaErrorStreamCaptureUnsupported, [&] { return cudaMemcpy(x.data, host, 16, cudaMemcpyHostToDevice); });
-  refused(cudaErrorStreamCaptureUnsupported, [&] { return cudaMemcpyAsync(host, x.data, 16, cudaMemcpyDeviceToHost, a); });
-  refused(cudaErrorCapturedEvent, [&] { cudaEventRecord(fork, a); return cudaEventSynchronize(fork); });
-  refused(cudaErrorStreamCaptureIsolation, [&] { cudaEventRecord(fork, b); return cudaStreamWaitEvent(a, fork); });
+  refused(cudaErrorStreamCaptureUnsupported,
+          [&] { return cudaMemcpy(x.data, host, 16, cudaMemcpyHostToDevice); });
+  refused(cudaErrorStreamCaptureUnsupported,
+          [&] { return cudaMemcpyAsync(host, x.data, 16, cudaMemcpyDeviceToHost, a); });
+  refused(cudaErrorCapturedEvent, [&] {
+    cudaEventRecord(fork, a);
+    return cudaEventSynchronize(fork);
+  });
+  refused(cudaErrorStreamCaptureIsolation, [&] {
+    cudaEventRecord(fork, b);
+    return cudaStreamWaitEvent(a, fork);
+  });
 }
 
 TEST_CASE_FIXTURE(Fixture, "the mode says which threads are held to the rules") {
@@ -145,7 +156,10 @@ TEST_CASE_FIXTURE(Fixture, "the mode says which threads are held to the rules") 
   begin();
   cudaError_t ended = cudaSuccess;
   cudaGraph_t none = nullptr;
-  std::thread([&] { ended = cudaStreamEndCapture(a, &none); cudaGetLastError(); }).join();
+  std::thread([&] {
+    ended = cudaStreamEndCapture(a, &none);
+    cudaGetLastError();
+  }).join();
   CHECK(ended == cudaErrorStreamCaptureWrongThread);
   cudaGraphDestroy(graph);
   graph = nullptr;

@@ -19,13 +19,20 @@ struct Box {
   cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
   explicit Box(cudnnBackendDescriptorType_t type) { cudnnBackendCreateDescriptor(type, &raw); }
   Box(Box&& other) noexcept : raw(std::exchange(other.raw, nullptr)), status(other.status) {}
-  ~Box() { if (raw) cudnnBackendDestroyDescriptor(raw); }
+  ~Box() {
+    if (raw) cudnnBackendDestroyDescriptor(raw);
+  }
   template <class T>
   Box& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, const std::vector<T>& values) {
-    return keep(cudnnBackendSetAttribute(raw, name, type, static_cast<int64_t>(values.size()), values.data()));
+    return keep(
+        cudnnBackendSetAttribute(raw, name, type, static_cast<int64_t>(values.size()), values.data()));
   }
-  Box& set(cudnnBackendAttributeName_t name, int64_t value) { return set<int64_t>(name, CUDNN_TYPE_INT64, {value}); }
-  Box& set(cudnnBackendAttributeName_t name, float value) { return set<float>(name, CUDNN_TYPE_FLOAT, {value}); }
+  Box& set(cudnnBackendAttributeName_t name, int64_t value) {
+    return set<int64_t>(name, CUDNN_TYPE_INT64, {value});
+  }
+  Box& set(cudnnBackendAttributeName_t name, float value) {
+    return set<float>(name, CUDNN_TYPE_FLOAT, {value});
+  }
   Box& set(cudnnBackendAttributeName_t name, const Box& part) {
     return set<cudnnBackendDescriptor_t>(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, {part.raw});
   }
@@ -42,7 +49,8 @@ struct Box {
 
 enum Ids : int64_t { kX = 1, kW, kY, kShift, kZero, kWithin };
 
-Box tensor(int64_t id, const Sizes& s, cudnnDataType_t type, bool is_virtual = false, int64_t alignment = 16) {
+Box tensor(int64_t id, const Sizes& s, cudnnDataType_t type, bool is_virtual = false,
+           int64_t alignment = 16) {
   Box t(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   t.set<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, {type});
   t.set<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, s);
@@ -56,7 +64,8 @@ Box tensor(int64_t id, const Sizes& s, cudnnDataType_t type, bool is_virtual = f
 Box window(int64_t stride, int64_t pad) {
   Box c(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   c.set<cudnnDataType_t>(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, {CUDNN_DATA_FLOAT});
-  c.set<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, {CUDNN_CROSS_CORRELATION});
+  c.set<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE,
+                                {CUDNN_CROSS_CORRELATION});
   c.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, int64_t{2});
   c.set<int64_t>(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, {pad, pad});
   c.set<int64_t>(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, {pad, pad});
@@ -68,25 +77,36 @@ Box window(int64_t stride, int64_t pad) {
 
 enum class Pass { forward, data, filter };
 
-Box convolution(Pass pass, const Box& win, const Box& x, const Box& w, const Box& y) {
+Box convolution(Pass pass, const Box& win, const Box& x, const Box& w, const Box& y, float beta = 0) {
   if (pass == Pass::forward) {
     Box op(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, win).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, win)
+        .set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x);
     op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, w).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y);
-    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0.0f).finish();
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1.0f)
+        .set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, beta)
+        .finish();
     return op;
   }
   if (pass == Pass::data) {
     Box op(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR);
-    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, win).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, x);
-    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, w).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, y);
-    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 0.0f).finish();
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, win)
+        .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, x);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, w)
+        .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, y);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.0f)
+        .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, beta)
+        .finish();
     return op;
   }
   Box op(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR);
-  op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, win).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, x);
-  op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, w).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, y);
-  op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, 0.0f).finish();
+  op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, win)
+      .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, x);
+  op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, w)
+      .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, y);
+  op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1.0f)
+      .set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, beta)
+      .finish();
   return op;
 }
 
@@ -102,23 +122,34 @@ Box pointwise(cudnnPointwiseMode_t mode, const Box& x, const Box& b, const Box* 
 }
 
 // The configurations for a graph of these operations; their ids go to `ids`.
-std::vector<Box> engines(const std::vector<cudnnBackendDescriptor_t>& ops, std::vector<int64_t>* ids, cudnnStatus_t* status = nullptr) {
-  Box graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR), device(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR), heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  graph.set<cudnnBackendDescriptor_t>(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ops).finish();
+std::vector<Box> engines(const std::vector<cudnnBackendDescriptor_t>& ops, std::vector<int64_t>* ids,
+                         cudnnStatus_t* status = nullptr) {
+  Box graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR), device(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR),
+      heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  graph.set<cudnnBackendDescriptor_t>(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ops)
+      .finish();
   device.set<int32_t>(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, {0}).finish();
-  heuristics.set<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, {CUDNN_HEUR_MODE_A});
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device).finish();
+  heuristics.set<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE,
+                                         {CUDNN_HEUR_MODE_A});
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
+      .set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device)
+      .finish();
   if (status) *status = graph.status != CUDNN_STATUS_SUCCESS ? graph.status : heuristics.status;
   int64_t count = 0;
-  if (cudnnBackendGetAttribute(heuristics.raw, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr)) return {};
+  if (cudnnBackendGetAttribute(heuristics.raw, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                               0, &count, nullptr))
+    return {};
   std::vector<Box> configs;
   std::vector<cudnnBackendDescriptor_t> raw;
-  for (int64_t i = 0; i < count; ++i) raw.push_back(configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR).raw);
-  cudnnBackendGetAttribute(heuristics.raw, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count, raw.data());
+  for (int64_t i = 0; i < count; ++i)
+    raw.push_back(configs.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR).raw);
+  cudnnBackendGetAttribute(heuristics.raw, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                           count, &count, raw.data());
   for (const Box& config : configs) {
     Box engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
     int64_t id = -1, one = 0;
-    cudnnBackendGetAttribute(config.raw, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &one, &engine.raw);
+    cudnnBackendGetAttribute(config.raw, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &one,
+                             &engine.raw);
     cudnnBackendGetAttribute(engine.raw, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &one, &id);
     if (ids) ids->push_back(id);
   }
@@ -137,12 +168,14 @@ cudnnStatus_t execute(const Box& config, const Memory& memory) {
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config).finish();
   if (plan.status != CUDNN_STATUS_SUCCESS) return plan.status;
   int64_t bytes = 0, one = 0;
-  cudnnBackendGetAttribute(plan.raw, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &one, &bytes);
+  cudnnBackendGetAttribute(plan.raw, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &one,
+                           &bytes);
   OnDevice<char> workspace(static_cast<size_t>(bytes) + 1);
   Box pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set<int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, memory.ids);
   pack.set<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, memory.pointers);
-  pack.set<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, {memory.with_workspace && bytes ? workspace.data : nullptr});
+  pack.set<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR,
+                  {memory.with_workspace && bytes ? workspace.data : nullptr});
   pack.finish();
   if (pack.status != CUDNN_STATUS_SUCCESS) return pack.status;
   cudnnHandle_t handle;
@@ -155,7 +188,8 @@ cudnnStatus_t execute(const Box& config, const Memory& memory) {
 
 std::vector<float> numbers(int64_t n, int start) {
   std::vector<float> x(static_cast<size_t>(n));
-  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((i * 29 + static_cast<size_t>(start)) % 23) / 11 - 1;
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>((i * 29 + static_cast<size_t>(start)) % 23) / 11 - 1;
   return x;
 }
 
@@ -175,7 +209,8 @@ struct Problem {
                 for (int64_t c = 0; c < C; ++c) {
                   int64_t h = p * stride + r - pad, w = q * stride + s - pad;
                   if (h < 0 || h >= H || w < 0 || w >= W) continue;
-                  body(static_cast<size_t>(((n * H + h) * W + w) * C + c), static_cast<size_t>(((k * R + r) * S + s) * C + c),
+                  body(static_cast<size_t>(((n * H + h) * W + w) * C + c),
+                       static_cast<size_t>(((k * R + r) * S + s) * C + c),
                        static_cast<size_t>(((n * P + p) * Q + q) * K + k));
                 }
   }
@@ -199,14 +234,17 @@ TEST_CASE("dnn: the three convolutions by every engine that can be made, against
   std::vector<float> x = numbers(count(p.x()), 1), w = numbers(count(p.w()), 2), y = numbers(count(p.y()), 3);
   for (Pass pass : {Pass::forward, Pass::data, Pass::filter}) {
     CAPTURE(static_cast<int>(pass));
-    std::vector<double> wanted(pass == Pass::forward ? y.size() : pass == Pass::data ? x.size() : w.size(), 0);
+    std::vector<double> wanted(pass == Pass::forward ? y.size()
+                               : pass == Pass::data  ? x.size()
+                                                     : w.size(),
+                               0);
     p.each([&](size_t i, size_t j, size_t k) {
       if (pass == Pass::forward) wanted[k] += static_cast<double>(x[i]) * static_cast<double>(w[j]);
       if (pass == Pass::data) wanted[i] += static_cast<double>(y[k]) * static_cast<double>(w[j]);
       if (pass == Pass::filter) wanted[j] += static_cast<double>(y[k]) * static_cast<double>(x[i]);
     });
-    Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT), tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT),
-        ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT);
+    Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT),
+        tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT), ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT);
     Box op = convolution(pass, win, tx, tw, ty);
     CHECK(op.status == CUDNN_STATUS_SUCCESS);
     std::vector<int64_t> ids;
@@ -220,7 +258,10 @@ TEST_CASE("dnn: the three convolutions by every engine that can be made, against
         ++refused;
         continue;
       }
-      double error = worst(pass == Pass::forward ? Y.host() : pass == Pass::data ? X.host() : W.host(), wanted);
+      double error = worst(pass == Pass::forward ? Y.host()
+                           : pass == Pass::data  ? X.host()
+                                                 : W.host(),
+                           wanted);
       if (ids[i] == 30) {
         CHECK((error > 1e-5 && error < 1e-2));  // it rounds what it multiplies, and that shows
       } else {
@@ -233,6 +274,33 @@ TEST_CASE("dnn: the three convolutions by every engine that can be made, against
   }
 }
 
+TEST_CASE("dnn: a gradient of x onto another, by beta and by a fused sum") {
+  Problem p;
+  std::vector<float> onto = numbers(count(p.x()), 1), w = numbers(count(p.w()), 2),
+                     y = numbers(count(p.y()), 3);
+  std::vector<double> wanted(onto.begin(), onto.end());
+  p.each([&](size_t i, size_t j, size_t k) {
+    wanted[i] += static_cast<double>(y[k]) * static_cast<double>(w[j]);
+  });
+  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT),
+      tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT), ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT);
+  OnDevice<float> X(onto), W(w), Y(y), Z(onto.size());
+  Box in_place = convolution(Pass::data, win, tx, tw, ty, 1);
+  CHECK(execute(engines({in_place.raw}, nullptr).back(), {{kX, kW, kY}, {X.data, W.data, Y.data}}) ==
+        CUDNN_STATUS_SUCCESS);
+  CHECK(worst(X.host(), wanted) <= 1e-5);
+
+  OnDevice<float> old(onto);
+  Box within = tensor(kWithin, p.x(), CUDNN_DATA_FLOAT, true), sum = tensor(kShift, p.x(), CUDNN_DATA_FLOAT);
+  Box dx = convolution(Pass::data, win, within, tw, ty),
+      add = pointwise(CUDNN_POINTWISE_ADD, within, tx, nullptr, sum);
+  std::vector<Box> fused = engines({dx.raw, add.raw}, nullptr);
+  REQUIRE(fused.size() == 1);
+  CHECK(execute(fused[0], {{kX, kW, kY, kShift}, {old.data, W.data, Y.data, Z.data}}) ==
+        CUDNN_STATUS_SUCCESS);
+  CHECK(worst(Z.host(), wanted) <= 1e-2);  // its inputs are rounded to tf32
+}
+
 TEST_CASE("dnn: bf16, with sums in f32") {
   Problem p;
   std::vector<float> x = numbers(count(p.x()), 1), w = numbers(count(p.w()), 2);
@@ -241,10 +309,11 @@ TEST_CASE("dnn: bf16, with sums in f32") {
   for (float v : w) w16.push_back(cuda_sim::to_bf16(v));
   std::vector<double> wanted(static_cast<size_t>(count(p.y())), 0);
   p.each([&](size_t i, size_t j, size_t k) {
-    wanted[k] += static_cast<double>(cuda_sim::from_bf16(x16[i])) * static_cast<double>(cuda_sim::from_bf16(w16[j]));
+    wanted[k] +=
+        static_cast<double>(cuda_sim::from_bf16(x16[i])) * static_cast<double>(cuda_sim::from_bf16(w16[j]));
   });
-  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_BFLOAT16), tw = tensor(kW, p.w(), CUDNN_DATA_BFLOAT16),
-      ty = tensor(kY, p.y(), CUDNN_DATA_BFLOAT16);
+  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_BFLOAT16),
+      tw = tensor(kW, p.w(), CUDNN_DATA_BFLOAT16), ty = tensor(kY, p.y(), CUDNN_DATA_BFLOAT16);
   Box op = convolution(Pass::forward, win, tx, tw, ty);
   std::vector<int64_t> ids;
   std::vector<Box> configs = engines({op.raw}, &ids);
@@ -254,7 +323,9 @@ TEST_CASE("dnn: bf16, with sums in f32") {
     CHECK(execute(configs[i], {{kX, kW, kY}, {X.data, W.data, Y.data}}) == CUDNN_STATUS_SUCCESS);
     std::vector<uint16_t> y = Y.host();
     bool right = true;
-    for (size_t k = 0; k < y.size(); ++k) right &= std::abs(static_cast<double>(cuda_sim::from_bf16(y[k])) - wanted[k]) <= std::abs(wanted[k]) / 256 + 1e-6;
+    for (size_t k = 0; k < y.size(); ++k)
+      right &= std::abs(static_cast<double>(cuda_sim::from_bf16(y[k])) - wanted[k]) <=
+               std::abs(wanted[k]) / 256 + 1e-6;
     if (ids[i] == 40) coarse_shows = !right;
     if (ids[i] != 40) CHECK(right);
   }
@@ -266,26 +337,37 @@ TEST_CASE("dnn: convolution, shift and relu in one graph; NaN passes the select,
   std::vector<float> x = numbers(count(p.x()), 1), w = numbers(count(p.w()), 2), shift = {0.5f, -0.25f, 0, 2};
   x[0] = NAN;
   std::vector<double> wanted(static_cast<size_t>(count(p.y())), 0);
-  p.each([&](size_t i, size_t j, size_t k) { wanted[k] += static_cast<double>(x[i]) * static_cast<double>(w[j]); });
+  p.each([&](size_t i, size_t j, size_t k) {
+    wanted[k] += static_cast<double>(x[i]) * static_cast<double>(w[j]);
+  });
   for (size_t k = 0; k < wanted.size(); ++k) {
     wanted[k] += static_cast<double>(shift[k % 4]);
     if (wanted[k] <= 0) wanted[k] = 0;
   }
-  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT), tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT),
-      ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT), ts = tensor(kShift, {1, p.K, 1, 1}, CUDNN_DATA_FLOAT);
-  Box a = tensor(kWithin, p.y(), CUDNN_DATA_FLOAT, true), b = tensor(kWithin + 1, p.y(), CUDNN_DATA_FLOAT, true),
+  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT),
+      tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT), ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT),
+      ts = tensor(kShift, {1, p.K, 1, 1}, CUDNN_DATA_FLOAT);
+  Box a = tensor(kWithin, p.y(), CUDNN_DATA_FLOAT, true),
+      b = tensor(kWithin + 1, p.y(), CUDNN_DATA_FLOAT, true),
       mask = tensor(kWithin + 2, p.y(), CUDNN_DATA_BOOLEAN, true);
   Box zero(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   zero.set<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, {CUDNN_DATA_FLOAT});
-  zero.set<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, {1, 1, 1, 1}).set<int64_t>(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, {1, 1, 1, 1});
-  zero.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, int64_t{kZero}).set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, int64_t{4}).flag(CUDNN_ATTR_TENSOR_IS_BY_VALUE).finish();
-  Box conv = convolution(Pass::forward, win, tx, tw, a), add = pointwise(CUDNN_POINTWISE_ADD, a, ts, nullptr, b),
-      compare = pointwise(CUDNN_POINTWISE_CMP_LE, b, zero, nullptr, mask), select = pointwise(CUDNN_POINTWISE_BINARY_SELECT, zero, b, &mask, ty);
+  zero.set<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, {1, 1, 1, 1})
+      .set<int64_t>(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, {1, 1, 1, 1});
+  zero.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, int64_t{kZero})
+      .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, int64_t{4})
+      .flag(CUDNN_ATTR_TENSOR_IS_BY_VALUE)
+      .finish();
+  Box conv = convolution(Pass::forward, win, tx, tw, a),
+      add = pointwise(CUDNN_POINTWISE_ADD, a, ts, nullptr, b),
+      compare = pointwise(CUDNN_POINTWISE_CMP_LE, b, zero, nullptr, mask),
+      select = pointwise(CUDNN_POINTWISE_BINARY_SELECT, zero, b, &mask, ty);
   std::vector<Box> configs = engines({conv.raw, add.raw, compare.raw, select.raw}, nullptr);
   REQUIRE(configs.size() == 1);
   OnDevice<float> X(x), W(w), S(shift), Y(wanted.size());
   float nothing = 0;
-  CHECK(execute(configs[0], {{kX, kW, kY, kShift, kZero}, {X.data, W.data, Y.data, S.data, &nothing}}) == CUDNN_STATUS_SUCCESS);
+  CHECK(execute(configs[0], {{kX, kW, kY, kShift, kZero}, {X.data, W.data, Y.data, S.data, &nothing}}) ==
+        CUDNN_STATUS_SUCCESS);
   std::vector<float> y = Y.host();
   int nans = 0;
   for (size_t k = 0; k < y.size(); ++k) {
@@ -299,9 +381,10 @@ TEST_CASE("dnn: convolution, shift and relu in one graph; NaN passes the select,
 
 TEST_CASE("dnn: what the real one refuses") {
   Problem p;
-  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT), tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT),
-      ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT);
-  CHECK(convolution(Pass::forward, win, tx, tw, tensor(kY, {2, 4, 3, 4}, CUDNN_DATA_FLOAT)).status == CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH);
+  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_FLOAT),
+      tw = tensor(kW, p.w(), CUDNN_DATA_FLOAT), ty = tensor(kY, p.y(), CUDNN_DATA_FLOAT);
+  CHECK(convolution(Pass::forward, win, tx, tw, tensor(kY, {2, 4, 3, 4}, CUDNN_DATA_FLOAT)).status ==
+        CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH);
   CHECK(tx.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, int64_t{9}).status == CUDNN_STATUS_BAD_PARAM);  // finalized
   Box x16 = tensor(kX, p.x(), CUDNN_DATA_BFLOAT16), y16 = tensor(kY, p.y(), CUDNN_DATA_BFLOAT16);
   Box dw = convolution(Pass::filter, win, x16, tw, y16);
@@ -318,7 +401,8 @@ TEST_CASE("dnn: what the real one refuses") {
   Box op = convolution(Pass::forward, win, fresh, tw, ty);
   std::vector<int64_t> ids;
   std::vector<Box> configs = engines({op.raw}, &ids);
-  OnDevice<float> X(static_cast<size_t>(count(p.x())) + 1), W(static_cast<size_t>(count(p.w()))), Y(static_cast<size_t>(count(p.y())));
+  OnDevice<float> X(static_cast<size_t>(count(p.x())) + 1), W(static_cast<size_t>(count(p.w()))),
+      Y(static_cast<size_t>(count(p.y())));
   size_t with_workspace = 0;
   while (ids[with_workspace] != 2) ++with_workspace;
   Memory memory{{kX, kW, kY}, {X.data, W.data, Y.data}};
@@ -342,7 +426,8 @@ TEST_CASE("dnn: what the real one refuses") {
   cudaGraph_t graph;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
-  CHECK(execute(configs[0], memory) == CUDNN_STATUS_EXECUTION_FAILED_CUDART);  // a plan is made during capture
+  CHECK(execute(configs[0], memory) ==
+        CUDNN_STATUS_EXECUTION_FAILED_CUDART);  // a plan is made during capture
   CHECK(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated);
   cudaStreamDestroy(stream);
   cudaGetLastError();

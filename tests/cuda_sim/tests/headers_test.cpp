@@ -20,8 +20,11 @@ std::string text_of(const fs::path& file) {
 // NAME = 7, and X(NAME, 7, of our lists.
 std::map<std::string, long> numbers_in(const std::string& text) {
   std::map<std::string, long> found;
-  const std::regex assigned("\\b(cuda[A-Z]\\w+|CUDA_R_\\w+|CUBLAS\\w*_\\w+|CUDNN_\\w+)(?:\\s+CUDNN_DEPRECATED_ENUM)?\\s*(?:=|,)\\s*(0x[0-9a-fA-F]+|\\d+)\\b");
-  for (std::sregex_iterator it(text.begin(), text.end(), assigned), end; it != end; ++it) found.emplace((*it)[1], std::stol((*it)[2], nullptr, 0));
+  const std::regex assigned(
+      "\\b(cuda[A-Z]\\w+|CUDA_R_\\w+|CUBLAS\\w*_\\w+|CUDNN_\\w+)(?:\\s+CUDNN_DEPRECATED_ENUM)?\\s*(?:=|,)\\s*"
+      "(0x[0-9a-fA-F]+|\\d+)\\b");
+  for (std::sregex_iterator it(text.begin(), text.end(), assigned), end; it != end; ++it)
+    found.emplace((*it)[1], std::stol((*it)[2], nullptr, 0));
   return found;
 }
 
@@ -49,7 +52,8 @@ TEST_CASE("the stand-ins have the toolkit's numbers") {
       continue;
     }
     int compared = 0;
-    for (const auto& [name, number] : numbers_in(text_of(fs::path(PLUMAGE_SOURCE_DIR) / "tests/cuda_sim/include" / ours))) {
+    for (const auto& [name, number] :
+         numbers_in(text_of(fs::path(PLUMAGE_SOURCE_DIR) / "tests/cuda_sim/include" / ours))) {
       if (!real.count(name)) continue;  // a function's argument
       CHECK_MESSAGE(real.at(name) == number, ours, ": ", name);
       ++compared;

@@ -15,12 +15,15 @@
 
 /// Like tensor/backend/cuda/launch.h, without plumage.
 template <class... P, class... A>
-cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A... arguments) {
+cudaError_t start(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                  A... arguments) {
   std::tuple<P...> values(static_cast<P>(arguments)...);
-  return std::apply([&](auto&... value) {
-    void* pointers[] = {&value..., nullptr};
-    return cudaLaunchKernel(kernel, grid, block, pointers, shared_bytes, stream);
-  }, values);
+  return std::apply(
+      [&](auto&... value) {
+        void* pointers[] = {&value..., nullptr};
+        return cudaLaunchKernel(kernel, grid, block, pointers, shared_bytes, stream);
+      },
+      values);
 }
 
 /// What a child that runs `body` says on its error stream; `ended` tells how it ended.
@@ -46,7 +49,8 @@ Child in_child(Body body) {
   close(ends[1]);
   Child child;
   char buffer[4096];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) child.said.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;)
+    child.said.append(buffer, static_cast<size_t>(n));
   close(ends[0]);
   int status = 0;
   waitpid(pid, &status, 0);
@@ -60,10 +64,13 @@ template <class T>
 struct OnDevice {
   T* data = nullptr;
   size_t count;
-  explicit OnDevice(size_t n) : count(n) { if (cudaMalloc(reinterpret_cast<void**>(&data), n * sizeof(T))) std::abort(); }
+  explicit OnDevice(size_t n) : count(n) {
+    if (cudaMalloc(reinterpret_cast<void**>(&data), n * sizeof(T))) std::abort();
+  }
   explicit OnDevice(const std::vector<T>& values) : OnDevice(values.size()) {
     if (cudaMemcpy(data, values.data(), count * sizeof(T), cudaMemcpyHostToDevice)) std::abort();
-    if (cudaDeviceSynchronize()) std::abort();  // such a copy may end after the call; only blocking streams wait for it
+    if (cudaDeviceSynchronize())
+      std::abort();  // such a copy may end after the call; only blocking streams wait for it
   }
   ~OnDevice() { cudaFree(data); }
   OnDevice(const OnDevice&) = delete;

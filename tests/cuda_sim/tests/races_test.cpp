@@ -1,5 +1,6 @@
-// The race detector (-DPLUMAGE_SIM_RACES=ON): every thread of a block and every stream is a thread to ThreadSanitizer,
-// ordered by barriers, warp operations and events alone. What is right is not reported, what is planted is.
+// The race detector (-DPLUMAGE_SIM_RACES=ON): every thread of a block and every stream is a thread to
+// ThreadSanitizer, ordered by barriers, warp operations and events alone. What is right is not reported, what
+// is planted is.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -8,8 +9,8 @@
 
 namespace {
 
-#define SHARED(T, name, count)        \
-  static const char name##_site = 0;  \
+#define SHARED(T, name, count)       \
+  static const char name##_site = 0; \
   T* name = static_cast<T*>(cuda_sim::shared_site(&name##_site, sizeof(T) * (count), alignof(T)))
 
 enum class Sync { right, none };
@@ -26,7 +27,8 @@ __global__ void reverse_warp(const int* x, int* y, Sync sync) {
   if (sync == Sync::right) __syncwarp();
   y[threadIdx.x] = tile[31 - threadIdx.x];
 }
-// The tile is written again while others may still read it: the second barrier of a loop is the one that is forgotten.
+// The tile is written again while others may still read it: the second barrier of a loop is the one that is
+// forgotten.
 __global__ void sum_tiles(const int* x, int* y, int tiles, Sync sync) {
   SHARED(int, tile, 64);
   int sum = 0;
@@ -39,8 +41,10 @@ __global__ void sum_tiles(const int* x, int* y, int tiles, Sync sync) {
   y[threadIdx.x] = sum;
 }
 __global__ void count_by(int* counter, Sync sync) {
-  if (sync == Sync::right) atomicAdd(counter, 1);
-  else if (threadIdx.x == 0) ++*counter;  // each block
+  if (sync == Sync::right)
+    atomicAdd(counter, 1);
+  else if (threadIdx.x == 0)
+    ++*counter;  // each block
 }
 __global__ void reduce_warp(const int* x, int* y) {
   int sum = x[threadIdx.x];
@@ -83,7 +87,9 @@ void run(Fault fault) {
 }  // namespace
 
 // ThreadSanitizer gives up after a fork where there were threads: each run is a process of its own.
-TEST_CASE("one run with a planted race" * doctest::skip()) { run(static_cast<Fault>(std::atoi(std::getenv("PLANTED_FAULT")))); }
+TEST_CASE("one run with a planted race" * doctest::skip()) {
+  run(static_cast<Fault>(std::atoi(std::getenv("PLANTED_FAULT"))));
+}
 
 static Child run_apart(Fault fault, uint64_t seed) {
   return in_child([&] {
@@ -91,7 +97,8 @@ static Child run_apart(Fault fault, uint64_t seed) {
     setenv("CUDA_SIM_SEED", std::to_string(seed).c_str(), 1);
     setenv("TSAN_OPTIONS", "symbolize=0 atexit_sleep_ms=0", 1);  // else seconds
     dup2(2, 1);
-    execl("/proc/self/exe", "test_cuda_sim", "-tc=one run with a planted race", "--no-skip", "--minimal", nullptr);
+    execl("/proc/self/exe", "test_cuda_sim", "-tc=one run with a planted race", "--no-skip", "--minimal",
+          nullptr);
   });
 }
 
@@ -105,7 +112,8 @@ TEST_CASE("races: what is right is not reported, what is planted is") {
     Child child = run_apart(Fault::none, seed);
     CHECK_MESSAGE((child.exited_well && !child.says("data race")), child.said);
   }
-  for (Fault fault : {Fault::block, Fault::warp, Fault::second_barrier, Fault::blocks, Fault::event, Fault::early_host}) {
+  for (Fault fault :
+       {Fault::block, Fault::warp, Fault::second_barrier, Fault::blocks, Fault::event, Fault::early_host}) {
     CAPTURE(static_cast<int>(fault));
     Child child = run_apart(fault, 1);
     CHECK_MESSAGE((!child.exited_well && child.says("ThreadSanitizer: data race")), child.said);

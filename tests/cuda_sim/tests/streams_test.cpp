@@ -104,7 +104,8 @@ TEST_CASE("the legacy stream keeps order with blocking streams, not with others"
   }
 }
 
-TEST_CASE("planted: the legacy stream knows nothing of a stream that is not blocking" * doctest::skip(kWatched)) {
+TEST_CASE("planted: the legacy stream knows nothing of a stream that is not blocking" *
+          doctest::skip(kWatched)) {
   Streams s;
   OnDevice<float> x(std::vector<float>(10, 0.0f)), y(10);
   start(fill, 1, 32, 0, s.a, x.data, 3.0f, 10);
@@ -142,11 +143,13 @@ TEST_CASE("planted: the host reads or writes device memory") {
   OnDevice<float> x(std::vector<float>(100, 1.0f));
   Child child = in_child([&] { std::printf("%f\n", static_cast<double>(x.data[7])); });
   CHECK(child.aborted);
-  CHECK_MESSAGE(child.says("the host touches device memory: byte 28 of an allocation of 400 bytes"), child.said);
+  CHECK_MESSAGE(child.says("the host touches device memory: byte 28 of an allocation of 400 bytes"),
+                child.said);
   child = in_child([&] { std::memset(x.data, 0, 400); });
   CHECK(!child.exited_well);
   child = in_child([&] {  // also while a host function of a stream runs
-    cudaLaunchHostFunc(nullptr, [](void* p) { *static_cast<volatile float*>(p) = 1; }, x.data);
+    cudaLaunchHostFunc(
+        nullptr, [](void* p) { *static_cast<volatile float*>(p) = 1; }, x.data);
     cudaDeviceSynchronize();
   });
   CHECK_MESSAGE(child.says("the host touches device memory"), child.said);
@@ -161,11 +164,13 @@ TEST_CASE("planted: a kernel uses memory that was freed, or that is the host's b
     cudaDeviceSynchronize();
   });
   CHECK(!child.exited_well);
-  CHECK_MESSAGE((child.says("kernel (anonymous namespace)::fill") || child.says("use-after-poison")), child.said);
+  CHECK_MESSAGE((child.says("kernel (anonymous namespace)::fill") || child.says("use-after-poison")),
+                child.said);
   OnDevice<float> x(10);
   float host[10] = {};
   CHECK(cudaMemcpy(x.data, host, 44, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);  // past the end
-  CHECK(cudaMemcpy(x.data, host, 40, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue);  // the wrong way round
+  CHECK(cudaMemcpy(x.data, host, 40, cudaMemcpyDeviceToHost) ==
+        cudaErrorInvalidValue);  // the wrong way round
   CHECK(cudaMemcpy(host, host, 40, cudaMemcpyDeviceToDevice) == cudaErrorInvalidValue);
   CHECK(cudaFree(x.data + 1) == cudaErrorInvalidValue);
   cudaGetLastError();

@@ -1,16 +1,17 @@
-// Threads of a block: barriers, warp operations, shared memory; and what must be caught when they are used wrongly.
+// Threads of a block: barriers, warp operations, shared memory; and what must be caught when they are used
+// wrongly.
 #include <doctest/doctest.h>
 
-#include <csignal>
 #include <cmath>
+#include <csignal>
 #include <set>
 
 #include "tests/cuda_sim/tests/planted.h"
 
 namespace {
 
-#define SHARED(T, name, count)        \
-  static const char name##_site = 0;  \
+#define SHARED(T, name, count)       \
+  static const char name##_site = 0; \
   T* name = static_cast<T*>(cuda_sim::shared_site(&name##_site, sizeof(T) * (count), alignof(T)))
 
 __global__ void sum_block(const float* x, float* y, int n) {
@@ -59,18 +60,28 @@ __global__ void warp_zoo(int* y) {
   out[4] = __any_sync(~0u, lane == 40);
   out[5] = __all_sync(~0u, lane < 32);
   out[6] = __syncthreads_count(lane < 7);
-  if (lane < 16) out[7] = __shfl_xor_sync(0xffffu, lane, 1);
-  else out[7] = __shfl_xor_sync(0xffff0000u, lane, 2);
+  if (lane < 16)
+    out[7] = __shfl_xor_sync(0xffffu, lane, 1);
+  else
+    out[7] = __shfl_xor_sync(0xffff0000u, lane, 2);
 }
 
 __global__ void count_up(int* counter) { atomicAdd(counter, 1); }
-__global__ void skip_barrier() { if (threadIdx.x < 40) __syncthreads(); }
-__global__ void two_barriers() {
-  if (threadIdx.x < 32) __syncthreads();
-  else __syncthreads();
+__global__ void skip_barrier() {
+  if (threadIdx.x < 40) __syncthreads();
 }
-__global__ void absent_lane(float* y) { if (threadIdx.x < 16) *y = __shfl_xor_sync(~0u, 1.0f, 16); }
-__global__ void lane_outside_mask(float* y) { if (threadIdx.x < 16) *y = __shfl_sync(0xffffu, 1.0f, 20); }
+__global__ void two_barriers() {
+  if (threadIdx.x < 32)
+    __syncthreads();
+  else
+    __syncthreads();
+}
+__global__ void absent_lane(float* y) {
+  if (threadIdx.x < 16) *y = __shfl_xor_sync(~0u, 1.0f, 16);
+}
+__global__ void lane_outside_mask(float* y) {
+  if (threadIdx.x < 16) *y = __shfl_sync(0xffffu, 1.0f, 20);
+}
 __global__ void past_shared(int at) {
   SHARED(float, tile, 31);
   tile[at] = 1;
@@ -177,8 +188,10 @@ TEST_CASE("limits of a launch are errors of the call") {
   CHECK(start(count_up, 1, 32, 49 * 1024, nullptr, y.data) == cudaErrorInvalidValue);
   CHECK(cudaGetLastError() == cudaErrorInvalidValue);
   CHECK(cudaGetLastError() == cudaSuccess);
-  CHECK(cudaFuncSetAttribute(count_up, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) == cudaErrorInvalidValue);
-  CHECK(cudaFuncSetAttribute(count_up, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 * 1024) == cudaSuccess);
+  CHECK(cudaFuncSetAttribute(count_up, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) ==
+        cudaErrorInvalidValue);
+  CHECK(cudaFuncSetAttribute(count_up, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 * 1024) ==
+        cudaSuccess);
   CHECK(start(count_up, 1, 32, 99 * 1024, nullptr, y.data) == cudaSuccess);
   cudaGetLastError();
 }
@@ -213,10 +226,18 @@ TEST_CASE("planted: barriers and warp operations that cannot complete end the ru
 }
 
 TEST_CASE("planted: writing past an array of shared memory") {
-  CHECK(in_child([] { (void)start(past_shared, 1, 1, 0, nullptr, 30); cudaDeviceSynchronize(); }).exited_well);
-  Child child = in_child([] { (void)start(past_shared, 1, 1, 0, nullptr, 31); cudaDeviceSynchronize(); });
+  CHECK(in_child([] {
+          (void)start(past_shared, 1, 1, 0, nullptr, 30);
+          cudaDeviceSynchronize();
+        }).exited_well);
+  Child child = in_child([] {
+    (void)start(past_shared, 1, 1, 0, nullptr, 31);
+    cudaDeviceSynchronize();
+  });
   CHECK(!child.exited_well);
-  CHECK_MESSAGE((child.says("past the end of 124 bytes of static shared memory") || child.says("use-after-poison")), child.said);
+  CHECK_MESSAGE(
+      (child.says("past the end of 124 bytes of static shared memory") || child.says("use-after-poison")),
+      child.said);
 }
 
 TEST_CASE("planted: off by one at a tail") {
@@ -227,7 +248,8 @@ TEST_CASE("planted: off by one at a tail") {
       cudaDeviceSynchronize();
     });
     CHECK(!child.exited_well);
-    bool caught = child.says("past the end of an allocation of") || child.says("which is not allocated") || child.says("use-after-poison");
+    bool caught = child.says("past the end of an allocation of") || child.says("which is not allocated") ||
+                  child.says("use-after-poison");
     CHECK_MESSAGE(caught, child.said);
   }
 }
