@@ -44,7 +44,7 @@ Tensor starting_gradient(const Var& loss, const Tensor& cotangent, const char* w
   }
   if (loss.value().count() != 1)
     throw ShapeError(message(what, ": a loss of shape ", loss.shape().str(), " needs a cotangent"));
-  return Tensor::full(loss.shape(), 1, loss.dtype());
+  return Tensor::full(loss.shape(), 1, loss.dtype(), loss.value().device());
 }
 
 using Wanted = std::function<bool(const Node&)>;
@@ -167,7 +167,7 @@ std::vector<Tensor> gradient(const Var& loss, const std::vector<Var>& with_respe
   std::vector<Tensor> out;
   for (const Var& x : with_respect_to) {
     Tensor& g = found[x.node().get()];
-    out.push_back(g.defined() ? g : Tensor::zeros(x.shape(), x.dtype()));
+    out.push_back(g.defined() ? g : Tensor::zeros(x.shape(), x.dtype(), x.value().device()));
   }
   return out;
 }

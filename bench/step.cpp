@@ -147,7 +147,7 @@ int run(int argc, char** argv) {
                 "\"step_s\": %.4f, \"matmul_gflops\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, \"peak_tensors_mb\": %ld, \"loss\": %.6f, \"seconds\": {",
                 o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(),
                 Context::cpu().threads(), images_per_s, seconds, matmul, share, rss,
-                long(CpuAllocator::instance().statistics().peak_bytes >> 20), loss);
+                long(Allocator::cpu().statistics().peak_bytes >> 20), loss);
     const char* comma = "";
     for (const auto& [family, t] : families) std::printf("%s\"%s\": %.5f", std::exchange(comma, ", "), family.c_str(), t);
     std::printf("}}\n");

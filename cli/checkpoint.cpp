@@ -35,7 +35,7 @@ int64_t metadata_number(const TensorFile& file, const char* key, const std::stri
 TensorFile pack_checkpoint(Method& method, Optimizers& optimizers, const RunState& state, const Config& config) {
   TensorFile file;
   store_state(method, "", file.tensors);
-  visit_optimizers(optimizers, [&](const std::string& name, Tensor& value) { file.tensors[name] = value; });
+  visit_optimizers(optimizers, [&](const std::string& name, Tensor& value) { file.tensors[name] = value.to(Device{}); });
   file.metadata = {{"format", kFormat},
                    {"command", state.command},
                    {"phase", state.phase},

@@ -5,10 +5,10 @@ namespace plumage {
 namespace {
 
 std::unique_ptr<DecoderPretraining> build(const Config& config, ResNet& encoder) {
-  Init init{config.seed};
+  Init init{.seed = config.seed, .device = encoder.device()};
   auto copy = std::make_unique<ResNet>(encoder.options(), init);
   copy_state(encoder, *copy);
-  return std::make_unique<DecoderPretraining>(std::move(copy), build_decoder(config, encoder.feature_count()),
+  return std::make_unique<DecoderPretraining>(std::move(copy), build_decoder(config, encoder.feature_count(), encoder.device()),
                                               config.decoder.pretrain_frozen, config.train.compute);
 }
 

@@ -9,6 +9,7 @@
 #include "cli/build_method.h"
 #include "cli/commands.h"
 #include "cli/decoder_phase.h"
+#include "cli/device.h"
 #include "cli/progress.h"
 #include "cli/stop_signal.h"
 #include "data/split.h"
@@ -25,7 +26,7 @@ namespace plumage {
 namespace {
 
 struct Arguments {
-  std::string out = "runs/demo";
+  std::string out = "runs/demo", device = "auto";
   int64_t classes = 8, per_class = 250, epochs = 6, autoencoder_epochs = 16;
   uint64_t seed = 0;
   int threads = 0;
@@ -70,11 +71,11 @@ Config autoencoder_config(Config config) {
 
 class Demo {
  public:
-  explicit Demo(const Arguments& a) : arguments_(a), config_(demo_config(a)), out_(a.out) {}
+  explicit Demo(const Arguments& a) : arguments_(a), device_(choose_device(a.device)), config_(demo_config(a)), out_(a.out) {}
 
   void run() {
     draw_birds();
-    Entry untrained{"untrained", "random weights", build_method(config_, cache().size())};
+    Entry untrained{"untrained", "random weights", build_method(config_, cache().size(), device_)};
     judge(untrained);
     Entry autoencoder = train_autoencoder(untrained.method->encoder());
     Entry moco = train("MoCo v2", "from the autoencoder", config_, "moco");
@@ -152,7 +153,7 @@ class Demo {
   }
 
   std::unique_ptr<Method> from_start(const Config& config) const {
-    auto method = build_method(config, cache().size());
+    auto method = build_method(config, cache().size(), device_);
     copy_state(start_->method->encoder(), method->encoder());
     method->encoder_changed();
     if (auto* pairs = dynamic_cast<DiscriminativePairs*>(method.get())) copy_state(start_->method->decoder(), pairs->decoder());
@@ -259,7 +260,7 @@ class Demo {
                         " times MoCo v2's time for the same images, so MoCo v2 is shown at equal images and at equal time."};
     data.tables = {table()};
     data.charts = charts();
-    auto first = [](const Tensor& t) { return t.slice(0, std::min<int64_t>(8, t.size(0))); };
+    auto first = [](const Tensor& t) { return t.slice(0, std::min<int64_t>(8, t.size(0))).to(Device{}); };
     Gallery pairs = pair_gallery(first(sample_.x), first(sample_.x_hat), first(sample_.x_hat_p));
     pairs.title = "Generated pairs";
     pairs.caption = "The last training batch: a picture, its reconstruction from v, the one from the perturbed v, and four times their difference.";
@@ -284,6 +285,7 @@ class Demo {
   }
 
   Arguments arguments_;
+  Device device_;
   Config config_;
   std::filesystem::path out_;
   std::unique_ptr<ImageCache> train_cache_, test_cache_;
@@ -305,6 +307,7 @@ void add_demo(CLI::App& program) {
   command->add_option("--autoencoder-epochs", a->autoencoder_epochs, "of encoder and decoder learning to reconstruct, before")->check(CLI::Range(1, 1000));
   command->add_option("--per-class", a->per_class, "training pictures of each species")->check(CLI::Range(16, 100000));
   command->add_option("--seed", a->seed, "of everything");
+  add_device_option(*command, a->device);
   command->callback([a] {
     watch_signals();
     Demo(*a).run();

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/dataset_report.h"
+#include "cli/device.h"
 #include "cli/progress.h"
 #include "data/cache.h"
 #include "tensor/context.h"
@@ -20,6 +21,7 @@ void EvaluationArguments::add_to(CLI::App& command) {
   command.add_option("--size", size, "pixels a side of the views")->check(CLI::Range(8, 2048));
   command.add_option("--short-side", short_side, "pixels of the short side before the centre crop; default: size * 256 / 224");
   command.add_option("--batch", batch, "pictures at a time")->check(CLI::Range(1, 65536));
+  add_device_option(command, device);
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
   command.add_option("--crop", crop, "cut pictures to the boxes that the data set states: on, off; auto: GTSRB and lists yes, others no")
       ->check(CLI::IsMember({"auto", "on", "off"}));
@@ -38,9 +40,9 @@ void reconstruct(Features& features, const ResNet& encoder, const Decoder& decod
   Pass pass = Pass::eval();
   std::vector<Tensor> parts;
   for (int64_t first = 0; first < features.size(); first += batch) {
-    Var v(features.v.slice(first, std::min(batch, features.size() - first)));  // [b, n]
+    Var v(features.v.slice(first, std::min(batch, features.size() - first)).to(encoder.device()));  // [b, n]
     Var x_hat = decoder.forward(v, pass);                                      // [b, px, px, 3]
-    parts.push_back(encoder.features(x_hat, pass).value());
+    parts.push_back(encoder.features(x_hat, pass).value().to(Device{}));
   }
   features.v = ops::concat(parts, 0);
 }
@@ -61,7 +63,7 @@ void EvaluationArguments::report(bool two_splits) const {
 
 Features EvaluationArguments::features(const std::string& part, Labels labels) const {
   if (threads > 0) Context::cpu().set_threads(threads);
-  LoadedEncoder loaded = load_encoder(weights);
+  LoadedEncoder loaded = load_encoder(weights, choose_device(device));
   Dataset dataset = open_dataset(this->dataset, data, part, dataset_options());
   if (labels == Labels::needed && !dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));
   FeatureOptions extraction;
@@ -77,7 +79,7 @@ Features EvaluationArguments::features(const std::string& part, Labels labels) c
   Progress progress("features of " + dataset.name, pictures.size());
   extraction.progress = [&](int64_t done, int64_t) { progress.update(done); };
   Features features = extract_features(*loaded.encoder, pictures, extraction);
-  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights.file).decoder, batch);
+  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights.file, loaded.encoder->device()).decoder, batch);
   progress.finish(message(pictures.size(), " images"));
   return features;
 }

@@ -17,7 +17,7 @@ enum class Labels { needed, wanted };
 
 struct EvaluationArguments {
   WeightsArguments weights;
-  std::string data, dataset = "folder", classes, split = "test", train_split = "train", level, cache;
+  std::string data, dataset = "folder", classes, split = "test", train_split = "train", level, cache, device = "auto";
   int64_t size = 224, short_side = 0, batch = 64;
   int threads = 0;
   std::string crop = "auto";

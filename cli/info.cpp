@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/device.h"
 #include "data/dataset.h"
 #include "tensor/context.h"
 #include "tensor/env.h"
@@ -58,7 +59,7 @@ void print_build() {
 #else
   std::printf("MATLAB       not built in: no Stanford Cars\n");
 #endif
-  std::printf("CUDA         not built in\n");
+  print_devices();
   std::printf("threads      %d\n", Context::cpu().threads());
   std::string kinds;
   for (const std::string& kind : dataset_kinds()) kinds += (kinds.empty() ? "" : ", ") + kind;

@@ -37,7 +37,7 @@ void WeightsArguments::add_reading_options(CLI::App& command) {
 
 namespace {
 
-LoadedEncoder untrained(const std::string& text) {
+LoadedEncoder untrained(const std::string& text, Device device) {
   std::istringstream words(text.substr(text.find(':') + 1));
   ResNetOptions options;
   std::string arch, width, stem, seed;
@@ -57,21 +57,21 @@ LoadedEncoder untrained(const std::string& text) {
   if (!stem.empty() && stem != "imagenet" && stem != "small")
     throw InputError("--weights " + text + ": the stem is imagenet or small");
   options.stem = stem == "small" ? Stem::small : Stem::imagenet;
-  Init init{uint64_t(number(seed, 0))};
+  Init init{.seed = uint64_t(number(seed, 0)), .device = device};
   return {options, std::make_unique<ResNet>(options, init)};
 }
 
 }  // namespace
 
-LoadedEncoder load_encoder(const WeightsArguments& weights) {
-  if (weights.file.rfind("untrained:", 0) == 0) return untrained(weights.file);
+LoadedEncoder load_encoder(const WeightsArguments& weights, Device device) {
+  if (weights.file.rfind("untrained:", 0) == 0) return untrained(weights.file, device);
   WeightsFile file{weights.file};
   EncoderInFile found = find_encoder(file.index(), file.name(), weights.prefix);
   ResNetOptions options = found.options;
   if (!weights.arch.empty()) options.arch = weights.arch;
   if (weights.width > 0) options.width = weights.width;
   if (!weights.stem.empty()) options.stem = weights.stem == "small" ? Stem::small : Stem::imagenet;
-  Init init;
+  Init init{.device = device};
   LoadedEncoder loaded{options, std::make_unique<ResNet>(options, init)};
   LoadOptions loading{.allow_missing = weights.allow_missing, .allow_unexpected = weights.allow_unexpected};
   LoadReport report = load_encoder_state(*loaded.encoder, file, found, loading);
@@ -79,7 +79,7 @@ LoadedEncoder load_encoder(const WeightsArguments& weights) {
   return loaded;
 }
 
-LoadedDecoder load_decoder(const std::string& name) {
+LoadedDecoder load_decoder(const std::string& name, Device device) {
   InputFile input{std::filesystem::path(name)};
   if (index_weights(input).container != "safetensors")
     throw InputError(name + ": holds no decoder; only plumage's checkpoints do");
@@ -90,7 +90,7 @@ LoadedDecoder load_decoder(const std::string& name) {
   Config config = read_checkpoint_config(content, name);
   config.encoder = find_encoder(index_weights(input), name, "encoder").options;
   Init init;
-  auto decoder = build_decoder(config, ResNet(config.encoder, init).feature_count());
+  auto decoder = build_decoder(config, ResNet(config.encoder, init).feature_count(), device);
   load_state(*decoder, content.tensors, {.prefix = "decoder.", .file_name = name});
   return {std::move(decoder), config.train.size};
 }

@@ -33,7 +33,7 @@ struct LoadedEncoder {
 /// nn/weights/encoder_file.h finds. `untrained:ARCH[:WIDTH[:STEM[:SEED]]]` gives random weights, to compare
 /// with. Says on standard error what was loaded. Throws InputError naming the file if it holds no ResNet-18,
 /// 34 or 50, or does not fit.
-LoadedEncoder load_encoder(const WeightsArguments& weights);
+LoadedEncoder load_encoder(const WeightsArguments& weights, Device device = {});
 
 /// The decoder that a run's checkpoint holds beside its encoder, and the size of its pictures. Throws
 /// InputError if the file has none.
@@ -41,6 +41,6 @@ struct LoadedDecoder {
   std::unique_ptr<Decoder> decoder;
   int64_t size = 0;  ///< pixels a side
 };
-LoadedDecoder load_decoder(const std::string& file);
+LoadedDecoder load_decoder(const std::string& file, Device device = {});
 
 }  // namespace plumage

@@ -16,7 +16,7 @@ Decoder* decoder_of(Method& method) {
 
 void run(const TrainArguments& arguments) {
   TrainingRun run = open_run(arguments, "pretrain");
-  auto method = build_method(run.config, run.cache->size());
+  auto method = build_method(run.config, run.cache->size(), run.device);
   Decoder* decoder = decoder_of(*method);
   const std::string checkpoint = run.folder.checkpoint().string();
   bool has_decoder = false;

@@ -10,7 +10,7 @@ namespace {
 
 void run(const TrainArguments& arguments) {
   TrainingRun run = open_run(arguments, "pretrain-decoder");
-  Init init{run.config.seed};
+  Init init{.seed = run.config.seed, .device = run.device};
   Supervised holder(run.config.encoder, {}, init);  // a plain encoder to load into
   if (!arguments.weights.file.empty()) load_weights(arguments.weights, holder, nullptr);
   DecoderPhase phase(run.config, holder.encoder());

@@ -14,7 +14,7 @@ void run(const TrainArguments& arguments) {
   const Dataset& dataset = run.cache->dataset();
   if (!dataset.labelled() || dataset.class_count() < 2)
     throw InputError(message(run.config.data.dir, ": supervised training needs labels of at least 2 classes, found ", dataset.class_count()));
-  auto method = build_supervised(run.config, dataset.class_count());
+  auto method = build_supervised(run.config, dataset.class_count(), run.device);
   if (!arguments.weights.file.empty()) load_weights(arguments.weights, *method, nullptr);
   Optimizers optimizers = build_optimizers(run.config, *method);
   if (run.checkpoint) restore_checkpoint(*run.checkpoint, run.folder.checkpoint().string(), *method, optimizers);

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/dataset_report.h"
+#include "cli/device.h"
 #include "cli/progress.h"
 #include "cli/stop_signal.h"
 #include "data/packed_file.h"
@@ -26,16 +27,10 @@ void TrainArguments::add_to(CLI::App& command) {
   command.add_option("--resume", resume, "continue the run in this folder");
   command.add_option("--steps", steps, "optimiser steps in this call, then save and stop")->check(CLI::NonNegativeNumber);
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
-  command.add_option("--device", device, "auto or cpu");
+  add_device_option(command, device);
 }
 
 namespace {
-
-void choose_device(const TrainArguments& a) {
-  if (a.device != "auto" && a.device != "cpu")
-    throw DeviceError(message("--device ", a.device, ": plumage was built without CUDA; use --device cpu"));
-  if (a.threads > 0) Context::cpu().set_threads(a.threads);
-}
 
 Config configure(const TrainArguments& a) {
   Config config;
@@ -85,7 +80,8 @@ std::unique_ptr<ImageCache> open_cache(const Config& config, const RunFolder* fo
 }
 
 TrainingRun open_run(const TrainArguments& a, const std::string& command) {
-  choose_device(a);
+  if (a.threads > 0) Context::cpu().set_threads(a.threads);
+  Device device = choose_device(a.device);
   Limits limits;
   limits.steps = a.steps;
   if (!a.dump_step.empty()) limits.dump_step = a.dump_step;
@@ -103,7 +99,7 @@ TrainingRun open_run(const TrainArguments& a, const std::string& command) {
     folder.cut_metrics(state.phase, state.step);
     watch_signals();
     auto cache = open_cache(config, &folder);
-    return {config, folder, state, std::move(cache), std::move(file), limits};
+    return {config, folder, state, std::move(cache), std::move(file), limits, device};
   }
   if (a.out.empty()) throw InputError("no run folder: give --out DIR (or --resume DIR)");
   Config config = configure(a);
@@ -112,7 +108,7 @@ TrainingRun open_run(const TrainArguments& a, const std::string& command) {
   folder.write("config.toml", config_text(config));
   if (std::string env = environment_summary(); !env.empty()) folder.log("environment: " + env);
   auto cache = open_cache(config, &folder);
-  return {config, folder, {command, command == "pretrain" ? "method" : command, 0, 0, 0}, std::move(cache), nullptr, limits};
+  return {config, folder, {command, command == "pretrain" ? "method" : command, 0, 0, 0}, std::move(cache), nullptr, limits, device};
 }
 
 void close_run(const TrainingRun& run, const std::string& command, Ended ended) {

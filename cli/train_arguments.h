@@ -35,6 +35,7 @@ struct TrainingRun {
   std::unique_ptr<ImageCache> cache;
   std::unique_ptr<TensorFile> checkpoint;  ///< when resumed
   Limits limits;
+  Device device;  ///< where it computes; not part of the run, which may go on elsewhere
 };
 
 /// Reads the configuration, or the checkpoint to resume, makes or opens the run folder, decodes the data.

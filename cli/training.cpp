@@ -38,12 +38,13 @@ std::vector<View> single_views(const Config& c) { return {augmented(c, "x1")}; }
 namespace {
 
 Views views_of(const Batch& batch, const Phase& phase, const Config& config, int64_t step) {
+  Device device = phase.method->encoder().device();
   Views views;
   for (size_t i = 0; i < phase.views.size(); ++i) {
     const std::string& name = phase.views[i].name;
-    (name == "x1" ? views.x1 : name == "x2" ? views.x2 : views.x) = batch.views[i];
+    (name == "x1" ? views.x1 : name == "x2" ? views.x2 : views.x) = batch.views[i].to(device);
   }
-  views.labels = batch.labels;
+  views.labels = batch.labels.to(device);
   views.seed = config.seed;
   views.step = step;
   return views;

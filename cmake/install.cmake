@@ -16,7 +16,7 @@ install(EXPORT plumage_targets NAMESPACE plumage:: FILE plumage-targets.cmake
 # The headers keep their folders, since they include each other from the root. What a backend has inside stays inside.
 install(DIRECTORY tensor autograd DESTINATION include/plumage COMPONENT autograd
   FILES_MATCHING PATTERN "*.h" PATTERN "ops.def"
-  PATTERN "ref" EXCLUDE PATTERN "cpu" EXCLUDE PATTERN "absent" EXCLUDE PATTERN "rules" EXCLUDE)
+  PATTERN "ref" EXCLUDE PATTERN "cpu" EXCLUDE PATTERN "cuda" EXCLUDE PATTERN "absent" EXCLUDE PATTERN "rules" EXCLUDE)
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/plumage-config.cmake.in
   ${PROJECT_BINARY_DIR}/plumage-config.cmake INSTALL_DESTINATION ${plumage_package_dir})

@@ -35,7 +35,7 @@ class Extraction {
     NoGrad no_grad;
     Pass pass = Pass::eval();
     pass.compute = options_.compute;
-    Tensor v = ops::cast(encoder_.features(Var(view), pass).value(), DType::f32);  // v: [B, n]
+    Tensor v = ops::cast(encoder_.features(Var(view.to(encoder_.device())), pass).value(), DType::f32);  // v: [B, n]
     v_.slice(done_, v.size(0)).copy_from(v);
     done_ += v.size(0);
     if (options_.progress) options_.progress(done_, v_.size(0));

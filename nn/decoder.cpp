@@ -13,7 +13,7 @@ Conv2d picture_layer(int64_t in, Init& init) {
   Conv2d conv(in, 3, 3, 1, 1, init, true);
   double bound = 1 / std::sqrt(9.0 * double(in));
   conv.weight = Var(
-      ops::uniform(conv.weight.shape(), {init.seed, Purpose::init, init.next++}, -bound, bound, init.dtype),
+      ops::uniform(conv.weight.shape(), {init.seed, Purpose::init, init.next++}, -bound, bound, init.dtype).to(init.device),
       true);
   return conv;
 }

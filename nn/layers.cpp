@@ -26,8 +26,8 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t 
   check_sizes("conv2d", in, out);
   double std = std::sqrt(2.0 / double(out * kernel * kernel));
   weight =
-      Var(ops::normal({out, kernel, kernel, in}, next_key(init), 0, std, init.dtype), true);  // [K, R, S, C]
-  if (with_bias) bias = Var(Tensor::zeros({out}, init.dtype), true);
+      Var(ops::normal({out, kernel, kernel, in}, next_key(init), 0, std, init.dtype).to(init.device), true);  // [K, R, S, C]
+  if (with_bias) bias = Var(Tensor::zeros({out}, init.dtype, init.device), true);
 }
 
 Var Conv2d::forward(const Var& x, const Pass& pass) const {
@@ -43,8 +43,8 @@ void Conv2d::visit(const std::string& prefix, const Visitor& f) {
 Linear::Linear(int64_t in, int64_t out, Init& init, bool with_bias) {
   check_sizes("linear", in, out);
   double bound = 1 / std::sqrt(double(in));
-  weight = Var(ops::uniform({out, in}, next_key(init), -bound, bound, init.dtype), true);
-  if (with_bias) bias = Var(ops::uniform({out}, next_key(init), -bound, bound, init.dtype), true);
+  weight = Var(ops::uniform({out, in}, next_key(init), -bound, bound, init.dtype).to(init.device), true);
+  if (with_bias) bias = Var(ops::uniform({out}, next_key(init), -bound, bound, init.dtype).to(init.device), true);
 }
 
 Var Linear::forward(const Var& x, const Pass& pass) const {
@@ -60,10 +60,10 @@ void Linear::visit(const std::string& prefix, const Visitor& f) {
 
 BatchNorm2d::BatchNorm2d(int64_t channels, Init& init, bool affine) : affine(affine) {
   check_sizes("batch_norm", channels, channels);
-  weight = Var(Tensor::full({channels}, 1, init.dtype), affine);
-  bias = Var(Tensor::zeros({channels}, init.dtype), affine);
-  running_mean = Var(Tensor::zeros({channels}, init.dtype));
-  running_var = Var(Tensor::full({channels}, 1, init.dtype));
+  weight = Var(Tensor::full({channels}, 1, init.dtype, init.device), affine);
+  bias = Var(Tensor::zeros({channels}, init.dtype, init.device), affine);
+  running_mean = Var(Tensor::zeros({channels}, init.dtype, init.device));
+  running_var = Var(Tensor::full({channels}, 1, init.dtype, init.device));
 }
 
 Var BatchNorm2d::forward(Var x, const Pass& pass, Activation activation, const Var& added) const {

@@ -56,6 +56,7 @@ class ResNet : public Module {
   Var feature_map(const Var& x, const Pass& pass) const;
   Var logits(const Var& v, const Pass& pass) const;  ///< fc; throws ShapeError without one
   int64_t feature_count() const { return feature_count_; }
+  Device device() const { return conv1_.weight.value().device(); }  ///< where its pictures have to be
   const ResNetOptions& options() const { return options_; }
   void visit(const std::string& prefix, const Visitor& f) override;
 

@@ -7,9 +7,9 @@
 
 namespace plumage {
 
-FeatureBank::FeatureBank(int64_t size, int64_t features, DType dtype) {
+FeatureBank::FeatureBank(int64_t size, int64_t features, DType dtype, Device device) {
   if (size < 2) throw InputError(message("bank.size=", size, ": wanted at least 2"));
-  rows_ = Var(Tensor::zeros({size, features}, dtype));
+  rows_ = Var(Tensor::zeros({size, features}, dtype, device));
   next_ = Var(Tensor::zeros({1}, DType::i64));
   filled_ = Var(Tensor::zeros({1}, DType::i64));
 }
@@ -43,11 +43,11 @@ Tensor FeatureBank::spread(VarianceCriterion criterion) const {
       // variance of w / |w| is variance / |w|^2, and |w|^2 = F (variance + mean^2).
       auto [mean, variance] = moments(rows);
       Tensor square = ops::scale(ops::add(variance, ops::mul(mean, mean)), double(rows.size(0)));
-      return ops::div(variance, ops::binary(BinaryFn::maximum, square, Tensor::full({1}, 1e-30, square.dtype()))).reshape(features);
+      return ops::div(variance, ops::binary(BinaryFn::maximum, square, Tensor::full({1}, 1e-30, square.dtype(), square.device()))).reshape(features);
     }
     case VarianceCriterion::cv: {
       auto [mean, variance] = moments(rows);
-      Tensor size = ops::binary(BinaryFn::maximum, ops::unary(UnaryFn::abs, mean), Tensor::full({1}, 1e-12, mean.dtype()));
+      Tensor size = ops::binary(BinaryFn::maximum, ops::unary(UnaryFn::abs, mean), Tensor::full({1}, 1e-12, mean.dtype(), mean.device()));
       return ops::div(ops::unary(UnaryFn::sqrt, variance), size).reshape(features);
     }
   }

@@ -19,7 +19,7 @@ enum class VarianceCriterion {
 class FeatureBank : public Module {
  public:
   FeatureBank() = default;
-  FeatureBank(int64_t size, int64_t features, DType dtype);
+  FeatureBank(int64_t size, int64_t features, DType dtype, Device device = {});
   /// A bank in which v [B, n] has replaced the oldest rows; this one stays as it is (forward is pure).
   FeatureBank with(const Tensor& v) const;
   Tensor filled_rows() const;  ///< [filled, n], a view; the order is of no meaning

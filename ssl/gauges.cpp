@@ -57,7 +57,7 @@ double effective_rank(const Tensor& centred) {  // [m, n] f64
 
 CollapseGauges collapse_gauges(const Tensor& v) {
   if (v.rank() != 2 || v.size(0) < 2) throw ShapeError("collapse_gauges: v must be [N, n] with N >= 2, got " + v.shape().str());
-  Tensor unit = ops::l2_normalize(ops::cast(v, DType::f64)).first;  // [N, n]
+  Tensor unit = ops::l2_normalize(ops::cast(v.to(Device{}), DType::f64)).first;  // [N, n]
   auto [mean, variance] = ops::batch_norm_stats(unit);
   std::vector<double> std = ops::unary(UnaryFn::sqrt, variance).to_vector();
   CollapseGauges g;

@@ -18,14 +18,14 @@ Var row_dot(const Var& a, const Var& b) {
 
 // 0 where a similarity takes part in the denominator, -inf where it does not: [rows, 2B]. Row r of anchors stands for
 // row r of the 2B; itself never counts, its positive (r + B mod 2B) by choice.
-Tensor denominator_mask(int64_t rows, int64_t batch, Denominator denominator, DType dtype) {
+Tensor denominator_mask(int64_t rows, int64_t batch, Denominator denominator, const Tensor& like) {
   std::vector<double> mask(size_t(rows * 2 * batch), 0.0);
   for (int64_t r = 0; r < rows; ++r) {
     double* row = mask.data() + r * 2 * batch;
     row[r] = -std::numeric_limits<double>::infinity();
     if (denominator == Denominator::without_positive) row[(r + batch) % (2 * batch)] = row[r];
   }
-  return ops::cast(Tensor::from(mask, {rows, 2 * batch}), dtype);
+  return ops::cast(Tensor::from(mask, {rows, 2 * batch}), like.dtype()).to(like.device());
 }
 
 Var in_batch(const Var& a, const Var& b, double tau, Denominator denominator, bool symmetric) {
@@ -37,7 +37,7 @@ Var in_batch(const Var& a, const Var& b, double tau, Denominator denominator, bo
   Var anchors = symmetric ? all : a;                        // [R, d], R = 2B or B
   Var partners = symmetric ? concat({b, a}, 0) : b;         // [R, d]
   Var similarity = scale(matmul(anchors, all, false, true), 1 / tau);  // [R, 2B]
-  Tensor mask = denominator_mask(anchors.size(0), batch, denominator, a.dtype());
+  Tensor mask = denominator_mask(anchors.size(0), batch, denominator, a.value());
   Var positive = reshape(scale(row_dot(anchors, partners), 1 / tau), {anchors.size(0)});
   return sub(logsumexp(add(similarity, Var(mask))), positive);  // [R]
 }
@@ -53,7 +53,7 @@ Var queue_loss(const Var& q, const Tensor& k, const Tensor& queue, double tau, D
   Var negatives = scale(matmul(q, Var(queue), false, true), 1 / tau);     // [B, K]
   if (denominator == Denominator::without_positive)
     return sub(logsumexp(negatives), reshape(positive, {batch}));
-  Tensor labels = Tensor::zeros({batch}, DType::i64);  // the positive stands first
+  Tensor labels = Tensor::zeros({batch}, DType::i64, q.value().device());  // the positive stands first
   return cross_entropy(concat({positive, negatives}, 1), labels);
 }
 

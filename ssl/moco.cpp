@@ -8,7 +8,7 @@ MoCoV2::MoCoV2(const ResNetOptions& encoder, const MoCoOptions& options, Init in
       key_encoder_(encoder, init),
       head_(moco_head(encoder_.feature_count(), options.dim, init, options.head_norm)),
       key_head_(moco_head(encoder_.feature_count(), options.dim, init, options.head_norm)),
-      queue_(options.queue, options.dim, init.seed, init.dtype) {
+      queue_(options.queue, options.dim, init.seed, init.dtype, init.device) {
   key_encoder_.set_needs_grad(false);
   key_head_.set_needs_grad(false);
   MoCoV2::encoder_changed();

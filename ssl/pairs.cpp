@@ -9,7 +9,7 @@ namespace plumage {
 DiscriminativePairs::DiscriminativePairs(std::unique_ptr<BaseMethod> base, std::unique_ptr<Decoder> decoder,
                                          const PairsOptions& options, Init init)
     : base_(std::move(base)), decoder_(std::move(decoder)), options_(options) {
-  bank_ = FeatureBank(options.bank_size, encoder().feature_count(), init.dtype);
+  bank_ = FeatureBank(options.bank_size, encoder().feature_count(), init.dtype, init.device);
   if (options.synth_loss == SynthLoss::simsiam && !base_->has_predictor())
     throw InputError("synth.loss=simsiam: MoCo v2 has no predictor; use synth.loss=infonce or method=simsiam");
   if (options.synth_norm == SynthNorm::separate) {
@@ -123,10 +123,10 @@ void DiscriminativePairs::perturb(const Views& views, Step& step) const {
   step.s_bar = low.s_bar;
   bool enough = step.next_bank.filled() >= std::min(options_.bank_min_fill * shape[0], step.next_bank.size());
   auto draw = [&](Purpose purpose) {
-    return ops::normal(shape, {views.seed, purpose, uint64_t(views.step)}, 0, 1, dtype);
+    return ops::normal(shape, {views.seed, purpose, uint64_t(views.step)}, 0, 1, dtype, step.v.device());
   };
   step.noise_g = ops::mul(draw(Purpose::noise_gradcam), std_g);
-  step.noise_var = enough ? ops::mul(draw(Purpose::noise_variance), low.std) : Tensor::zeros(shape, dtype);
+  step.noise_var = enough ? ops::mul(draw(Purpose::noise_variance), low.std) : Tensor::zeros(shape, dtype, step.v.device());
   step.v_p = ops::add(ops::add(step.v, step.noise_g), step.noise_var);
   if (o.clamp) step.v_p = ops::relu(step.v_p);
 

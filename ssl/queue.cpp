@@ -5,10 +5,10 @@
 
 namespace plumage {
 
-KeyQueue::KeyQueue(int64_t size, int64_t dim, uint64_t seed, DType dtype) {
+KeyQueue::KeyQueue(int64_t size, int64_t dim, uint64_t seed, DType dtype, Device device) {
   if (size < 1) throw InputError(message("moco.queue=", size, ": wanted at least 1"));
   Tensor random = ops::normal({size, dim}, {seed, Purpose::queue}, 0, 1, dtype);
-  keys_ = Var(ops::l2_normalize(random).first);
+  keys_ = Var(ops::l2_normalize(random).first.to(device));
   pointer_ = Var(Tensor::zeros({1}, DType::i64));
 }
 

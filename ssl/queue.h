@@ -8,7 +8,7 @@ class KeyQueue : public Module {
  public:
   KeyQueue() = default;
   /// K random unit rows of d numbers from Philox (seed, queue). Throws InputError if K < 1.
-  KeyQueue(int64_t size, int64_t dim, uint64_t seed, DType dtype);
+  KeyQueue(int64_t size, int64_t dim, uint64_t seed, DType dtype, Device device = {});
   const Tensor& keys() const { return keys_.value(); }  ///< [K, d], one unit key a row
   /// Writes B rows at the pointer, in both pieces where the ring ends. Throws ShapeError if B > K.
   void enqueue(const Tensor& rows);

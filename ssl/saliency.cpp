@@ -14,7 +14,7 @@ Tensor column(const Tensor& x) {  // [..] -> [.., 1]
   return x.reshape(shape);
 }
 
-Tensor at_least_tiny(const Tensor& x) { return ops::binary(BinaryFn::maximum, x, Tensor::full({1}, kTiny, x.dtype())); }
+Tensor at_least_tiny(const Tensor& x) { return ops::binary(BinaryFn::maximum, x, Tensor::full({1}, kTiny, x.dtype(), x.device())); }
 
 Tensor row_min(const Tensor& x) {  // [.., n] -> [.., 1]
   return ops::scale(column(ops::max_last(ops::scale(x, -1)).first), -1);
@@ -26,17 +26,17 @@ Tensor by_p90(const Tensor& eta) {
   Tensor p90 = ops::narrow(largest, -1, largest.size(-1) - 1, 1);  // [B, 1]
   Tensor lowest = row_min(eta);
   Tensor scaled = ops::div(ops::sub(eta, lowest), at_least_tiny(ops::sub(p90, lowest)));
-  return ops::binary(BinaryFn::minimum, scaled, Tensor::full({1}, 1, eta.dtype()));
+  return ops::binary(BinaryFn::minimum, scaled, Tensor::full({1}, 1, eta.dtype(), eta.device()));
 }
 
 Tensor by_rank(const Tensor& eta) {
   int64_t n = eta.size(-1);
-  if (n < 2) return Tensor::zeros(eta.shape(), eta.dtype());
+  if (n < 2) return Tensor::zeros(eta.shape(), eta.dtype(), eta.device());
   Tensor order = ops::top_k(eta, n, /*largest=*/false).second;  // [B, n]: index of the smallest first
   std::vector<double> ranks(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) ranks[size_t(i)] = double(i) / double(n - 1);
-  Tensor row = ops::cast(Tensor::from(ranks, {1, n}), eta.dtype());
-  Tensor spread = ops::add(Tensor::zeros(eta.shape(), eta.dtype()), row);
+  Tensor row = ops::cast(Tensor::from(ranks, {1, n}), eta.dtype()).to(eta.device());
+  Tensor spread = ops::add(Tensor::zeros(eta.shape(), eta.dtype(), eta.device()), row);
   // All that share the least value keep rank 0, whatever their order.
   return ops::binary(BinaryFn::relu_mask, ops::put_last(spread, order, n), ops::sub(eta, row_min(eta)));
 }

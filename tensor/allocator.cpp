@@ -13,12 +13,15 @@
 #include <mutex>
 #include <vector>
 
+#include "tensor/accelerator.h"
 #include "tensor/env.h"
 
 namespace plumage {
 
-struct CpuAllocator::State {
+struct Allocator::State {
   std::mutex mutex;
+  Device device;
+  std::unique_ptr<MemorySource> source;
   std::map<int64_t, std::vector<void*>> kept;  // size class -> free blocks
   MemoryStatistics counts;
   bool plain = false;
@@ -36,38 +39,61 @@ int64_t size_class(int64_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-// The system promises more than it has and ends the process when it is used: what cannot fit is refused here.
-int64_t physical_memory() {
-  static const int64_t bytes = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
-  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
-}
+class SystemMemory : public MemorySource {
+ public:
+  SystemMemory() {
+#ifdef __GLIBC__
+    // The tape's small objects: a heap that is cut back after each step grows again in the next, page fault by page fault.
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+  }
 
-// Null if there is not so much memory beside the `held` bytes.
-void* from_system(int64_t bytes, int64_t held) {
-  if (bytes > physical_memory() - held) return nullptr;
-  int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-  void* block = std::aligned_alloc(size_t(alignment), size_t((bytes + alignment - 1) / alignment * alignment));
-  if (block && bytes >= kHugePage) madvise(block, size_t(bytes), MADV_HUGEPAGE);
-  return block;
-}
+  // The system promises more than it has and ends the process when it is used: what cannot fit is refused here.
+  void* take(int64_t bytes, int64_t held) override {
+    if (bytes > physical_memory() - held) return nullptr;
+    int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+    void* block = std::aligned_alloc(size_t(alignment), size_t((bytes + alignment - 1) / alignment * alignment));
+    if (block && bytes >= kHugePage) madvise(block, size_t(bytes), MADV_HUGEPAGE);
+    return block;
+  }
+  void give_back(void* block) override { std::free(block); }
+  void poison(void* block, int64_t bytes) override { std::memset(block, 0xa5, size_t(bytes)); }
+
+ private:
+  static int64_t physical_memory() {
+    static const int64_t bytes = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+    return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
+  }
+};
 
 }  // namespace
 
-CpuAllocator& CpuAllocator::instance() {
-  static CpuAllocator* allocator = new CpuAllocator;
+Allocator& Allocator::cpu() {
+  static auto* allocator = new Allocator({}, std::make_unique<SystemMemory>());
   return *allocator;
 }
 
-CpuAllocator::CpuAllocator() : state_(new State) {
-  state_->plain = environment().alloc_plain;
-#ifdef __GLIBC__
-  // The tape's small objects: a heap that is cut back after each step grows again in the next, page fault by page fault.
-  mallopt(M_TRIM_THRESHOLD, 256 << 20);
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-#endif
+Allocator& Allocator::of(Device device) {
+  if (device.kind == Device::Kind::cpu) return cpu();
+  static std::mutex mutex;
+  static std::map<int, Allocator*> devices;
+  std::lock_guard lock(mutex);
+  Allocator*& allocator = devices[device.index];
+  if (!allocator) {
+    accelerator::require(device);
+    allocator = new Allocator(device, accelerator::memory(device.index));
+  }
+  return *allocator;
 }
 
-void* CpuAllocator::allocate(int64_t bytes) {
+Allocator::Allocator(Device device, std::unique_ptr<MemorySource> source) : state_(new State) {
+  state_->device = device;
+  state_->source = std::move(source);
+  state_->plain = environment().alloc_plain;
+}
+
+void* Allocator::allocate(int64_t bytes) {
   std::lock_guard lock(state_->mutex);
   MemoryStatistics& counts = state_->counts;
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
@@ -76,17 +102,17 @@ void* CpuAllocator::allocate(int64_t bytes) {
     block = found->second.back();
     found->second.pop_back();
   } else {
-    block = from_system(size, counts.held_bytes);
-    if (!block) {  // give back what is kept, then try once more
-      for (auto& [kept_size, blocks] : state_->kept) {
-        for (void* b : blocks) { std::free(b); counts.held_bytes -= kept_size; }
-        blocks.clear();
-      }
-      block = from_system(size, counts.held_bytes);
+    block = state_->source->take(size, counts.held_bytes);
+    if (!block) {
+      trim_locked();
+      block = state_->source->take(size, counts.held_bytes);
     }
-    if (!block)
-      throw MachineError(message("out of memory: wanted ", bytes >> 20, " MiB, in use ", counts.current_bytes >> 20,
-                                 " MiB; try a smaller batch or image size"));
+    if (!block) {
+      std::string where = state_->device.kind == Device::Kind::cpu ? "" : " on " + state_->device.str();
+      throw MachineError(message("out of memory", where, ": wanted ", bytes >> 20, " MiB, in use ",
+                                 counts.current_bytes >> 20, " MiB", state_->source->shortage(),
+                                 "; try a smaller batch or image size"));
+    }
     ++counts.system_calls;
     counts.held_bytes += size;
   }
@@ -95,45 +121,48 @@ void* CpuAllocator::allocate(int64_t bytes) {
   return block;
 }
 
-void CpuAllocator::release(void* block, int64_t bytes) {
+void Allocator::release(void* block, int64_t bytes) {
   std::lock_guard lock(state_->mutex);
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
   state_->counts.current_bytes -= size;
 #ifdef PLUMAGE_POISON
-  std::memset(block, 0xa5, size_t(size));  // a use after free shows as absurd numbers
+  state_->source->poison(block, size);
 #endif
   if (state_->plain) {
-    std::free(block);
+    state_->source->give_back(block);
     state_->counts.held_bytes -= size;
   } else {
     state_->kept[size].push_back(block);
   }
 }
 
-MemoryStatistics CpuAllocator::statistics() const {
+MemoryStatistics Allocator::statistics() const {
   std::lock_guard lock(state_->mutex);
   return state_->counts;
 }
 
-void CpuAllocator::reset_peak() {
+void Allocator::reset_peak() {
   std::lock_guard lock(state_->mutex);
   state_->counts.peak_bytes = state_->counts.current_bytes;
 }
 
-void CpuAllocator::trim() {
+void Allocator::trim() {
   std::lock_guard lock(state_->mutex);
+  trim_locked();
+}
+
+void Allocator::trim_locked() {
   for (auto& [size, blocks] : state_->kept) {
-    for (void* b : blocks) { std::free(b); state_->counts.held_bytes -= size; }
+    for (void* block : blocks) {
+      state_->source->give_back(block);
+      state_->counts.held_bytes -= size;
+    }
     blocks.clear();
   }
 }
 
-Storage::Storage(int64_t n, Device d) : bytes(n), device(d) {
-  if (d.kind != Device::Kind::cpu)
-    throw DeviceError(message("device ", d.str(), ": plumage was built without CUDA; use --device cpu"));
-  data = CpuAllocator::instance().allocate(n);
-}
+Storage::Storage(int64_t n, Device d) : allocator(Allocator::of(d)), data(allocator.allocate(n)), bytes(n), device(d) {}
 
-Storage::~Storage() { CpuAllocator::instance().release(data, bytes); }
+Storage::~Storage() { allocator.release(data, bytes); }
 
 }  // namespace plumage

@@ -1,5 +1,5 @@
-// CPU memory: size classes, kept and reused, counted. Large blocks stay mapped, since page faults can cost more
-// than the kernel after them. PLUMAGE_ALLOC=plain hands every request to the system (for sanitizers).
+// Memory of a device: size classes, kept and reused, counted. Large blocks of the CPU stay mapped, since page faults can
+// cost more than the kernel after them. PLUMAGE_ALLOC=plain hands every request to the system (for sanitizers).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -8,10 +8,14 @@
 
 namespace plumage {
 
+class Allocator;
+
 struct Storage {
+  Allocator& allocator;
   void* data = nullptr;
   int64_t bytes = 0;
   Device device;
+  int64_t index_limit = -1;  ///< see Tensor::index_limit
   Storage(int64_t bytes, Device device);
   ~Storage();
   Storage(const Storage&) = delete;
@@ -25,10 +29,25 @@ struct MemoryStatistics {
   int64_t system_calls = 0;    ///< requests that had to ask the system
 };
 
-/// Thread-safe. Blocks are aligned to 64 bytes.
-class CpuAllocator {
+/// Where an Allocator has its memory from: the system, or a device.
+class MemorySource {
  public:
-  static CpuAllocator& instance();
+  virtual ~MemorySource() = default;
+  /// Aligned to 64 bytes; null if there is not so much beside the `held` bytes that were taken before.
+  virtual void* take(int64_t bytes, int64_t held) = 0;
+  virtual void give_back(void* block) = 0;
+  virtual void poison(void* block, int64_t bytes) = 0;  ///< debug builds: a use after release shows as absurd numbers
+  virtual std::string shortage() { return ""; }         ///< ", free 3 MiB of 80 GiB": the end of the line of an error
+};
+
+/// Thread-safe. Blocks are aligned to 64 bytes. All work of a device is on one stream, so a block that was released can
+/// be handed out at once: whoever gets it queues behind whoever had it.
+class Allocator {
+ public:
+  /// Throws DeviceError where the device is absent.
+  static Allocator& of(Device device);
+  static Allocator& cpu();
+
   void* allocate(int64_t bytes);  ///< throws MachineError with wanted, in use and held
   void release(void* block, int64_t bytes);
   MemoryStatistics statistics() const;
@@ -36,8 +55,9 @@ class CpuAllocator {
   void trim();  ///< gives kept blocks back to the system
 
  private:
-  CpuAllocator();
-  ~CpuAllocator() = delete;  // lives as long as the process: tensors in statics may outlast any order
+  explicit Allocator(Device device, std::unique_ptr<MemorySource> source);
+  ~Allocator() = delete;  // lives as long as the process: tensors in statics may outlast any order
+  void trim_locked();
   struct State;
   State* state_;
 };

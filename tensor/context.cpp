@@ -2,9 +2,12 @@
 
 #include <omp.h>
 
-#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
 #include <thread>
 
+#include "tensor/accelerator.h"
 #include "tensor/env.h"
 
 namespace plumage {
@@ -13,25 +16,82 @@ struct Context::State {
   std::array<Tensor, 5> scratch;
 };
 
-Context::Context() : state_(new State) {
+Context::Context(Device device) : state_(new State), device_(device) {
+  if (device.kind != Device::Kind::cpu) {
+    queue = accelerator::open(device.index);
+    return;
+  }
   const Environment& env = environment();
   if (env.backend == "ref") backend = Backend::ref;
   set_threads(env.threads ? env.threads : int(std::max(1u, std::thread::hardware_concurrency())));
 }
 
+Context::~Context() = default;
+
+// The CPU's context is never destroyed: kernels may run from other statics. A device's is closed at exit, while the
+// driver still answers.
 struct ContextOwner {
-  Context cpu;
+  static constexpr int kDevices = 64;
+  Context cpu{Device{}};
+  std::mutex mutex;
+  std::array<std::atomic<Context*>, kDevices> devices{};
+
+  static ContextOwner& instance() {
+    static auto* owner = new ContextOwner;
+    return *owner;
+  }
+
+  Context& of(int index) {
+    if (index >= 0 && index < kDevices)
+      if (Context* context = devices[size_t(index)].load(std::memory_order_acquire)) return *context;
+    return open(index);
+  }
+
+  Context& open(int index) {
+    Device device{Device::Kind::cuda, index};
+    accelerator::require(device);
+    if (index >= kDevices) throw DeviceError(message("device ", device.str(), ": wanted an index below ", kDevices));
+    std::lock_guard lock(mutex);
+    std::atomic<Context*>& context = devices[size_t(index)];
+    if (!context) {
+      context = new Context(device);
+      static const int registered = std::atexit([] { instance().close(); });
+      (void)registered;
+    }
+    return *context;
+  }
+
+  void close() {
+    for (std::atomic<Context*>& context : devices) {
+      Context* device = context.exchange(nullptr);
+      if (!device) continue;
+      Device name = device->device();
+      delete device;
+      Allocator::of(name).trim();
+    }
+  }
 };
 
 Context& Context::of(Device device) {
-  if (device.kind != Device::Kind::cpu)
-    throw DeviceError(message("device ", device.str(), ": plumage was built without CUDA; use --device cpu"));
-  static ContextOwner* owner = new ContextOwner;  // never destroyed: kernels may run from other statics
-  return owner->cpu;
+  ContextOwner& owner = ContextOwner::instance();
+  return device.kind == Device::Kind::cpu ? owner.cpu : owner.of(device.index);
 }
 
 const Kernels& Context::own_kernels(DType dtype) const {
+  if (device_.kind != Device::Kind::cpu) return accelerator::kernels();
   return backend == Backend::ref || dtype == DType::f64 ? ref::kernels() : cpu::kernels();
+}
+
+void Context::synchronize() {
+  if (device_.kind != Device::Kind::cpu) accelerator::synchronize(*this);
+}
+
+std::string Context::recent_ops() const {
+  std::string names;
+  size_t first = recent_count_ > recent_.size() ? recent_count_ - recent_.size() : 0;
+  for (size_t i = first; i < recent_count_; ++i)
+    names += (i > first ? ", " : "") + std::string(op_list()[size_t(recent_[i % recent_.size()])].name);
+  return names;
 }
 
 void Context::set_threads(int n) {
@@ -44,7 +104,7 @@ void* Context::scratch(int64_t bytes, int slot) {
   Tensor& buffer = state_->scratch.at(size_t(slot));
   if (buffer.count() < bytes) {
     buffer = Tensor();  // give the old block back before asking for a larger one
-    buffer = Tensor::empty({bytes}, DType::u8);
+    buffer = Tensor::empty({bytes}, DType::u8, device_);
   }
   return buffer.raw();
 }

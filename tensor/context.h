@@ -1,5 +1,6 @@
 // What belongs to a device and lasts: its kernels, threads, scratch memory, switches. No other global mutable state.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,7 +10,8 @@
 
 namespace plumage {
 
-/// `fast` computes by the device's own kernels, `ref` by the plain definitions. f64 is always computed by ref.
+/// On the CPU `fast` computes by own kernels, `ref` by the plain definitions; f64 is always computed by ref. A CUDA device
+/// has one backend, which takes all three types.
 enum class Backend : uint8_t { fast, ref };
 
 class Context {
@@ -17,6 +19,7 @@ class Context {
   /// The context of a device. Throws DeviceError where the device is absent.
   static Context& of(Device device);
   static Context& cpu() { return of(Device{}); }
+  Device device() const { return device_; }
 
   const Kernels& kernels(DType dtype) const { return stand_in ? *stand_in : own_kernels(dtype); }
   const Kernels& own_kernels(DType dtype) const;
@@ -29,21 +32,36 @@ class Context {
   /// kernel that needs two uses two slots (0..4).
   void* scratch(int64_t bytes, int slot = 0);
 
-  /// Primitives that a backend caches by shape (oneDNN); owned here, opaque outside the backend.
+  /// A CUDA device's stream and staging memory; owned here, opaque outside the backend. Outlives what is made on it.
+  std::shared_ptr<void> queue;
+  /// Primitives that a backend caches by shape (oneDNN, cuDNN); owned here, opaque outside the backend.
   std::shared_ptr<void> primitives;
+
+  bool tf32 = false;       ///< CUDA: products of f32 may round their inputs to 10 bits of mantissa
+  bool capturing = false;  ///< CUDA: a step is being captured; nothing may wait for the device or bring in new memory
+
+  /// Waits until all queued work is done; the CPU queues none. Throws MachineError with what went wrong on the device
+  /// and the last ops, one of which did it.
+  void synchronize();
+  void remember(Op op) { recent_[recent_count_++ % recent_.size()] = op; }
+  std::string recent_ops() const;  ///< "matmul, softmax, sum_to": the last ops that were asked for, oldest first
 
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
  private:
-  Context();
+  explicit Context(Device device);
+  ~Context();
   struct State;
   std::unique_ptr<State> state_;
+  Device device_;
+  std::array<Op, 8> recent_{};
+  size_t recent_count_ = 0;
   int threads_ = 1;
   friend struct ContextOwner;
 };
 
-/// Computes with another backend in this scope (tests, gradcheck).
+/// Computes with another backend of the CPU in this scope (tests, gradcheck).
 class BackendScope {
  public:
   explicit BackendScope(Backend backend) : saved_(Context::cpu().backend) { Context::cpu().backend = backend; }

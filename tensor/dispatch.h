@@ -14,7 +14,7 @@ inline In maybe_in(const Tensor& t) { return t.defined() ? in(t) : In{}; }
 #define DISPATCH(name, like, ...)                                          \
   do {                                                                     \
     Context& context_ = Context::of((like).device());                      \
-    OpTimer timer_(Op::name, (like).shape(), (like).dtype());              \
+    OpTimer timer_(context_, Op::name, (like).shape(), (like).dtype());              \
     context_.kernels((like).dtype()).name(context_, __VA_ARGS__);          \
   } while (false)
 
@@ -24,12 +24,16 @@ inline void check_float(const Tensor& t, const char* op, const char* argument) {
     throw DTypeError(message(op, ": ", argument, " must be f64, f32 or bf16, got ", name_of(t.dtype())));
 }
 
+inline void check_device(const Tensor& t, const Tensor& like, const char* op, const char* argument) {
+  if (!(t.device() == like.device()))
+    throw DeviceError(message(op, ": ", argument, " is on ", t.device().str(), ", wanted ", like.device().str()));
+}
+
 inline void check_like(const Tensor& t, const Tensor& like, const char* op, const char* argument) {
   if (!t.defined()) throw ShapeError(message(op, ": ", argument, " is undefined"));
   if (t.dtype() != like.dtype())
     throw DTypeError(message(op, ": ", argument, " must be ", name_of(like.dtype()), ", got ", name_of(t.dtype())));
-  if (!(t.device() == like.device()))
-    throw DeviceError(message(op, ": ", argument, " is on ", t.device().str(), ", wanted ", like.device().str()));
+  check_device(t, like, op, argument);
 }
 
 inline void check_shape(const Tensor& t, const Shape& shape, const char* op, const char* argument) {
@@ -41,10 +45,14 @@ inline void check_rank(const Tensor& t, int rank, const char* op, const char* ar
   if (t.rank() != rank) throw ShapeError(message(op, ": ", argument, " must be ", layout, ", got ", t.shape().str()));
 }
 
-inline void check_index(const Tensor& index, int64_t limit, const char* op, const char* argument) {
+/// Indices beside `like`, on its device: i64, 0 .. limit-1.
+inline void check_index(const Tensor& index, const Tensor& like, int64_t limit, const char* op, const char* argument) {
   if (index.dtype() != DType::i64)
     throw DTypeError(message(op, ": ", argument, " must be i64, got ", name_of(index.dtype())));
-  for (int64_t i : index.span<int64_t>())
+  check_device(index, like, op, argument);
+  if (index.index_limit() >= 0 && index.index_limit() <= limit) return;  // known on a device, without waiting for it
+  const Tensor here = index.to(Device{});
+  for (int64_t i : here.span<int64_t>())
     if (i < 0 || i >= limit) throw ShapeError(message(op, ": ", argument, " holds ", i, ", wanted 0 to ", limit - 1));
 }
 

@@ -77,6 +77,7 @@ Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, cons
   if (!shift.defined() || shift.dtype() != statistics_type(x.dtype()))
     throw DTypeError(message("conv2d_frozen: shift must be ", name_of(statistics_type(x.dtype()))));
   check_shape(shift, {w.size(0)}, "conv2d_frozen", "shift");
+  check_device(shift, x, "conv2d_frozen", "shift");
   if (residual.defined()) {
     check_like(residual, x, "conv2d_frozen", "residual");
     check_shape(residual, shape, "conv2d_frozen", "residual");
@@ -101,6 +102,7 @@ Tensor max_pool_bwd(const Tensor& dy, const Tensor& argmax, const Shape& x_shape
   check_shape(dy, shape, "max_pool_bwd", "dy");
   check_shape(argmax, shape, "max_pool_bwd", "argmax");
   if (argmax.dtype() != DType::i32) throw DTypeError("max_pool_bwd: argmax must be i32");
+  check_device(argmax, dy, "max_pool_bwd", "argmax");
   Tensor dx = Tensor::empty(x_shape, dy.dtype(), dy.device());
   DISPATCH(max_pool_bwd, dy, in(dy), in(argmax), out(dx), (Window{kernel, kernel, stride, pad}));
   return dx;
@@ -169,12 +171,14 @@ void check_norm(const Tensor& x, const NormArguments& norm, const char* op) {
   for (auto [t, name] : {std::pair{&norm.gamma, "gamma"}, {&norm.beta, "beta"}}) {
     if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
     check_shape(*t, {channels}, op, name);
+    check_device(*t, x, op, name);
   }
   if (!norm.mean.defined() || norm.mean.rank() != 2 || norm.mean.size(0) < 1)
     throw ShapeError(message(op, ": mean must be [groups, C]"));
   for (auto [t, name] : {std::pair{&norm.mean, "mean"}, {&norm.variance, "variance"}}) {
     if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
     check_shape(*t, {norm.mean.size(0), channels}, op, name);
+    check_device(*t, x, op, name);
   }
   if (x.size(0) % norm.mean.size(0))
     throw ShapeError(message(op, ": ", norm.mean.size(0), " groups do not divide a batch of ", x.size(0)));

@@ -9,17 +9,18 @@ namespace plumage::ops {
 void fill(Tensor& y, double value) {
   if (!y.defined()) throw ShapeError("fill: y is undefined");
   DISPATCH(fill, y, out(y), value);
+  if (y.dtype() == DType::i64) y.note_index_limit(value >= 0 ? int64_t(value) + 1 : -1);
 }
 
-Tensor uniform(const Shape& shape, PhiloxKey key, double low, double high, DType dtype) {
-  Tensor y = Tensor::empty(shape, dtype);
+Tensor uniform(const Shape& shape, PhiloxKey key, double low, double high, DType dtype, Device device) {
+  Tensor y = Tensor::empty(shape, dtype, device);
   check_float(y, "uniform", "y");
   DISPATCH(uniform, y, out(y), key, low, high);
   return y;
 }
 
-Tensor normal(const Shape& shape, PhiloxKey key, double mean, double std, DType dtype) {
-  Tensor y = Tensor::empty(shape, dtype);
+Tensor normal(const Shape& shape, PhiloxKey key, double mean, double std, DType dtype, Device device) {
+  Tensor y = Tensor::empty(shape, dtype, device);
   check_float(y, "normal", "y");
   DISPATCH(normal, y, out(y), key, mean, std);
   return y;
@@ -105,6 +106,7 @@ std::pair<Tensor, Tensor> max_last(const Tensor& x) {
   if (x.size(-1) < 1) throw ShapeError("max_last: the last dimension is empty");
   Tensor y = Tensor::empty(shape, x.dtype(), x.device()), index = Tensor::empty(shape, DType::i64, x.device());
   DISPATCH(max_last, x, in(x), out(y), out(index));
+  index.note_index_limit(x.size(-1));
   return {y, index};
 }
 
@@ -115,6 +117,7 @@ std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k, bool largest) {
   Shape shape = with_last(x.shape(), k);
   Tensor values = Tensor::empty(shape, x.dtype(), x.device()), index = Tensor::empty(shape, DType::i64, x.device());
   DISPATCH(top_k, x, in(x), out(values), out(index), largest);
+  index.note_index_limit(x.size(-1));
   return {values, index};
 }
 
@@ -123,7 +126,7 @@ Tensor put_last(const Tensor& dy, const Tensor& index, int64_t columns) {
   if (dy.rank() < 1) throw ShapeError("put_last: dy must have at least one dimension, got a scalar");
   if (!index.defined() || !(index.shape() == dy.shape()))
     throw ShapeError("put_last: index must have dy's shape " + dy.shape().str());
-  check_index(index, columns, "put_last", "index");
+  check_index(index, dy, columns, "put_last", "index");
   Tensor dx = Tensor::empty(with_last(dy.shape(), columns), dy.dtype(), dy.device());
   DISPATCH(put_last, dy, in(dy), in(index), out(dx));
   return dx;
@@ -195,6 +198,7 @@ Tensor l2_normalize_bwd(const Tensor& y, const Tensor& norm, const Tensor& dy, d
   check_like(dy, y, "l2_normalize_bwd", "dy");
   check_shape(dy, y.shape(), "l2_normalize_bwd", "dy");
   check_shape(norm, without_last(y.shape(), "l2_normalize_bwd"), "l2_normalize_bwd", "norm");
+  check_device(norm, y, "l2_normalize_bwd", "norm");
   Tensor dx = like(y);
   DISPATCH(l2_normalize_bwd, y, in(y), in(norm), in(dy), out(dx), epsilon);
   return dx;
@@ -203,7 +207,7 @@ Tensor l2_normalize_bwd(const Tensor& y, const Tensor& norm, const Tensor& dy, d
 Tensor gather_rows(const Tensor& x, const Tensor& index) {
   if (!x.defined() || x.rank() < 1) throw ShapeError("gather_rows: x must have at least one dimension");
   check_rank(index, 1, "gather_rows", "index", "[M]");
-  check_index(index, x.size(0), "gather_rows", "index");
+  check_index(index, x, x.size(0), "gather_rows", "index");
   Shape shape = x.shape();
   shape.set(0, index.size(0));
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
@@ -217,7 +221,7 @@ Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows) {
   check_rank(index, 1, "scatter_add_rows", "index", "[M]");
   if (index.size(0) != dy.size(0))
     throw ShapeError(message("scatter_add_rows: ", index.size(0), " indices for ", dy.size(0), " rows"));
-  check_index(index, rows, "scatter_add_rows", "index");
+  check_index(index, dy, rows, "scatter_add_rows", "index");
   Shape shape = dy.shape();
   shape.set(0, rows);
   Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
@@ -320,7 +324,7 @@ std::pair<Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labe
   check_rank(logits, 2, "cross_entropy", "logits", "[B, C]");
   check_rank(labels, 1, "cross_entropy", "labels", "[B]");
   check_shape(labels, {logits.size(0)}, "cross_entropy", "labels");
-  check_index(labels, logits.size(1), "cross_entropy", "labels");
+  check_index(labels, logits, logits.size(1), "cross_entropy", "labels");
   Tensor loss = Tensor::empty({logits.size(0)}, logits.dtype(), logits.device());
   Tensor lse = Tensor::empty({logits.size(0)}, statistics_type(logits.dtype()), logits.device());
   DISPATCH(cross_entropy, logits, in(logits), in(labels), out(loss), out(lse));
@@ -331,8 +335,9 @@ Tensor cross_entropy_bwd(const Tensor& logits, const Tensor& labels, const Tenso
   check_float(logits, "cross_entropy_bwd", "logits");
   check_rank(logits, 2, "cross_entropy_bwd", "logits", "[B, C]");
   check_shape(labels, {logits.size(0)}, "cross_entropy_bwd", "labels");
-  check_index(labels, logits.size(1), "cross_entropy_bwd", "labels");
+  check_index(labels, logits, logits.size(1), "cross_entropy_bwd", "labels");
   check_shape(lse, {logits.size(0)}, "cross_entropy_bwd", "lse");
+  check_device(lse, logits, "cross_entropy_bwd", "lse");
   check_like(dloss, logits, "cross_entropy_bwd", "dloss");
   check_shape(dloss, {logits.size(0)}, "cross_entropy_bwd", "dloss");
   Tensor d = like(logits);

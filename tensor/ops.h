@@ -16,8 +16,10 @@ namespace plumage::ops {
 // --- fill and random
 void fill(Tensor& y, double value);
 /// Numbers of (key, element index): the same on every device and for any number of threads.
-Tensor uniform(const Shape& shape, PhiloxKey key, double low = 0, double high = 1, DType dtype = DType::f32);
-Tensor normal(const Shape& shape, PhiloxKey key, double mean = 0, double std = 1, DType dtype = DType::f32);
+Tensor uniform(const Shape& shape, PhiloxKey key, double low = 0, double high = 1, DType dtype = DType::f32,
+               Device device = {});
+Tensor normal(const Shape& shape, PhiloxKey key, double mean = 0, double std = 1, DType dtype = DType::f32,
+              Device device = {});
 /// Between any two types; float to integer truncates towards zero.
 Tensor cast(const Tensor& x, DType dtype);
 

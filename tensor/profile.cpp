@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <iostream>
 
+#include "tensor/context.h"
 #include "tensor/env.h"
 
 namespace plumage {
@@ -44,13 +46,18 @@ std::vector<OpTime> profile_stop() {
   return ran;
 }
 
-OpTimer::OpTimer(Op op, const Shape& shape, DType dtype)
-    : op_(op), on_(profiling || environment().trace), shape_(shape), dtype_(dtype) {
-  if (on_) start_ = now();
+OpTimer::OpTimer(Context& context, Op op, const Shape& shape, DType dtype)
+    : context_(context), op_(op), on_((profiling || environment().trace) && !context.capturing),
+      unwinding_(std::uncaught_exceptions()), shape_(shape), dtype_(dtype) {
+  if (context.device().kind != Device::Kind::cpu) context.remember(op);
+  if (!on_) return;
+  context_.synchronize();
+  start_ = now();
 }
 
-OpTimer::~OpTimer() {
-  if (!on_) return;
+OpTimer::~OpTimer() noexcept(false) {
+  if (!on_ || std::uncaught_exceptions() > unwinding_) return;
+  context_.synchronize();
   double seconds = now() - start_;
   if (profiling) {
     times[size_t(op_)].seconds += seconds;

@@ -24,17 +24,20 @@ std::vector<OpTime> profile_stop();
 void profile_count(double flops);
 double profile_flops();  ///< since profile_start
 
-/// Times one kernel while a profile or PLUMAGE_TRACE is on (tensor/ops.cpp puts one around each dispatch).
+/// Around every dispatch: notes the op in its context, and while a profile or PLUMAGE_TRACE is on times the kernel; a
+/// device's is waited for, so that the time is its own (not while a step is captured: that one is not timed).
 class OpTimer {
  public:
-  OpTimer(Op op, const Shape& shape, DType dtype);
-  ~OpTimer();
+  OpTimer(Context& context, Op op, const Shape& shape, DType dtype);
+  ~OpTimer() noexcept(false);  // what a device reports while it is waited for
   OpTimer(const OpTimer&) = delete;
   OpTimer& operator=(const OpTimer&) = delete;
 
  private:
+  Context& context_;
   Op op_;
   bool on_;
+  int unwinding_;
   double start_ = 0;
   Shape shape_;
   DType dtype_;

@@ -1,8 +1,9 @@
 #include "tensor/tensor.h"
 
+#include <algorithm>
 #include <cstring>
 
-#include "tensor/allocator.h"
+#include "tensor/accelerator.h"
 #include "tensor/ops.h"
 
 namespace plumage {
@@ -24,7 +25,7 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device
   return t;
 }
 
-Tensor Tensor::scalar(double value, DType dtype) { return full({}, value, dtype); }
+Tensor Tensor::scalar(double value, DType dtype, Device device) { return full({}, value, dtype, device); }
 
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
@@ -67,6 +68,7 @@ double Tensor::item() const {
 std::vector<double> Tensor::to_vector() const {
   std::vector<double> out(static_cast<size_t>(count()));
   if (out.empty()) return out;
+  if (device().kind != Device::Kind::cpu) return to(Device{}).to_vector();
   visit_any(dtype_, [&](auto zero) {
     using T = decltype(zero);
     const T* p = data<T>();
@@ -107,11 +109,46 @@ Tensor Tensor::clone() const {
   return t;
 }
 
+Tensor Tensor::to(Device device) const {
+  if (!defined() || device == this->device()) return *this;
+  Tensor t = empty(shape_, dtype_, device);
+  t.copy_from(*this);
+  return t;
+}
+
+namespace {
+
+// One more than the largest, or -1 if an element is negative.
+int64_t limit_of(std::span<const int64_t> indices) {
+  if (indices.empty()) return 0;
+  auto [least, most] = std::minmax_element(indices.begin(), indices.end());
+  return *least < 0 ? -1 : *most + 1;
+}
+
+}  // namespace
+
 void Tensor::copy_from(const Tensor& source) {
   if (!(shape_ == source.shape_) || dtype_ != source.dtype_)
     throw ShapeError(message("copy: ", name_of(source.dtype_), " ", source.shape_.str(), " into ", name_of(dtype_), " ",
                              shape_.str()));
-  if (bytes() > 0) std::memmove(raw_, source.raw_, size_t(bytes()));
+  if (bytes() == 0) return;
+  Device from = source.device(), here = device();
+  if (from.kind == Device::Kind::cpu && here.kind == Device::Kind::cpu) {
+    std::memmove(raw_, source.raw_, size_t(bytes()));
+    return;
+  }
+  accelerator::copy(raw_, here, source.raw_, from, bytes());
+  if (dtype_ == DType::i64 && here.kind != Device::Kind::cpu)
+    note_index_limit(from.kind == Device::Kind::cpu ? limit_of(source.span<int64_t>()) : source.index_limit());
+}
+
+int64_t Tensor::index_limit() const { return storage_ ? storage_->index_limit : -1; }
+
+void Tensor::note_index_limit(int64_t limit) {
+  if (device().kind == Device::Kind::cpu) return;  // may be written to by anybody
+  int64_t& known = storage_->index_limit;
+  if (bytes() == storage_->bytes || limit < 0) known = limit;
+  else if (known >= 0) known = std::max(known, limit);  // the rest of the memory is as it was
 }
 
 void expect_shape(const Tensor& t, std::initializer_list<int64_t> sizes, const char* what) {

@@ -37,7 +37,7 @@ class Tensor {
   static Tensor from(const std::vector<T>& values, const Shape& shape) {
     return from(std::span<const T>(values), shape);
   }
-  static Tensor scalar(double value, DType dtype = DType::f32);  ///< rank 0
+  static Tensor scalar(double value, DType dtype = DType::f32, Device device = {});  ///< rank 0
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
@@ -55,9 +55,9 @@ class Tensor {
   template <class T> std::span<const T> span() const { return {data<T>(), size_t(count())}; }
   void* raw() { return raw_; }
   const void* raw() const { return raw_; }
-  /// The only element as a double. Throws ShapeError unless count() is 1.
+  /// The only element as a double; on a device this waits for it. Throws ShapeError unless count() is 1.
   double item() const;
-  /// All elements as doubles, for tests and small reports.
+  /// All elements as doubles, for tests and small reports; on a device this waits for them.
   std::vector<double> to_vector() const;
 
   /// Same memory, other shape of the same count; one size may be -1. Throws ShapeError.
@@ -66,8 +66,14 @@ class Tensor {
   /// View of rows first .. first+count-1 along the first dimension. Throws ShapeError.
   Tensor slice(int64_t first, int64_t count) const;
   Tensor clone() const;  ///< a copy in memory of its own
-  /// Copies `source`'s elements here; shape and type must agree.
+  Tensor to(Device device) const;  ///< the same tensor if it is there already, else a copy
+  /// Copies `source`'s elements here, from any device; shape and type must agree.
   void copy_from(const Tensor& source);
+
+  /// i64 on a device: all elements are known to be 0 .. index_limit()-1, from the CPU before they were copied or from the
+  /// op that made them, so that indices are checked without reading them back; -1: nothing is known. The CPU reads.
+  int64_t index_limit() const;
+  void note_index_limit(int64_t limit);  ///< after these elements, all or a part of the memory, were written to
 
   /// True if no other Tensor shares this memory.
   bool is_unique() const { return storage_.use_count() == 1; }

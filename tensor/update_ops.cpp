@@ -14,72 +14,59 @@ void check_slot(const Tensor& t, const Tensor& parameter, const char* op, const 
   check_shape(t, parameter.shape(), op, argument);
 }
 
-// Lists may mix f32 and f64; each type is one kernel call.
+// Lists may mix f32 and f64, but not devices; each type is one kernel call: call(kernels, context, slots).
 template <class Parameter, class Slot, class Call>
-void by_type(std::span<const Parameter> list, const char* op, Slot slot, Call call) {
+void by_type(std::span<const Parameter> list, Op op, Device device, Slot slot, Call call) {
+  std::string name(op_list()[size_t(op)].name);
   for (DType type : {DType::f32, DType::f64}) {
-    std::vector<decltype(slot(list[0]))> slots;
+    std::vector<decltype(slot(list[0]).second)> slots;
     for (const Parameter& p : list) {
-      auto s = slot(p);
-      if (!is_float(s.first.dtype) || s.first.dtype == DType::bf16)
-        throw DTypeError(message(op, ": parameters must be f32 or f64, got ", name_of(s.first.dtype)));
-      if (s.first.dtype == type) slots.push_back(s);
+      auto [updated, s] = slot(p);
+      if (!is_float(updated.dtype()) || updated.dtype() == DType::bf16)
+        throw DTypeError(message(name, ": parameters must be f32 or f64, got ", name_of(updated.dtype())));
+      if (!(updated.device() == device))
+        throw DeviceError(message(name, ": parameters on ", device.str(), " and on ", updated.device().str()));
+      if (updated.dtype() == type) slots.push_back(s);
     }
-    if (!slots.empty()) call(type, slots);
+    if (slots.empty()) continue;
+    Context& context = Context::of(device);
+    OpTimer timer(context, op, {int64_t(slots.size())}, type);
+    call(context.kernels(type), context, slots);
   }
-}
-
-template <class Slots>
-auto seconds_of(const Slots& slots) {
-  std::vector<decltype(slots[0].second)> out;
-  for (const auto& s : slots) out.push_back(s.second);
-  return out;
 }
 
 }  // namespace
 
 void sgd(std::span<const SgdParameter> list, SgdStep step) {
-  by_type(list, "sgd", [&](const SgdParameter& p) {
+  if (list.empty()) return;
+  by_type(list, Op::sgd, list[0].parameter.device(), [&](const SgdParameter& p) {
     SgdParameter q = p;
     check_slot(q.gradient, q.parameter, "sgd", "gradient");
     if (step.momentum != 0 || q.momentum.defined()) check_slot(q.momentum, q.parameter, "sgd", "momentum");
-    return std::pair{out(q.parameter), SgdSlot{out(q.parameter), in(q.gradient),
-                     q.momentum.defined() ? out(q.momentum) : Out{}, q.weight_decay, q.lr_scale}};
-  }, [&](DType type, const auto& slots) {
-    auto plain = seconds_of(slots);
-    OpTimer timer(Op::sgd, {int64_t(plain.size())}, type);
-    Context& context = Context::cpu();
-    context.kernels(type).sgd(context, plain, step);
-  });
+    return std::pair{q.parameter, SgdSlot{out(q.parameter), in(q.gradient), q.momentum.defined() ? out(q.momentum) : Out{},
+                                          q.weight_decay, q.lr_scale}};
+  }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.sgd(context, slots, step); });
 }
 
 void adam(std::span<const AdamParameter> list, AdamStep step) {
-  by_type(list, "adam", [](const AdamParameter& p) {
+  if (list.empty()) return;
+  by_type(list, Op::adam, list[0].parameter.device(), [](const AdamParameter& p) {
     AdamParameter q = p;
     check_slot(q.gradient, q.parameter, "adam", "gradient");
     check_slot(q.first, q.parameter, "adam", "first");
     check_slot(q.second, q.parameter, "adam", "second");
-    return std::pair{out(q.parameter), AdamSlot{out(q.parameter), in(q.gradient), out(q.first), out(q.second),
-                                                q.weight_decay, q.lr_scale}};
-  }, [&](DType type, const auto& slots) {
-    auto plain = seconds_of(slots);
-    OpTimer timer(Op::adam, {int64_t(plain.size())}, type);
-    Context& context = Context::cpu();
-    context.kernels(type).adam(context, plain, step);
-  });
+    return std::pair{q.parameter, AdamSlot{out(q.parameter), in(q.gradient), out(q.first), out(q.second), q.weight_decay,
+                                           q.lr_scale}};
+  }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.adam(context, slots, step); });
 }
 
 void ema(std::span<const EmaParameter> list, double momentum) {
-  by_type(list, "ema", [](const EmaParameter& p) {
+  if (list.empty()) return;
+  by_type(list, Op::ema, list[0].target.device(), [](const EmaParameter& p) {
     EmaParameter q = p;
     check_slot(q.source, q.target, "ema", "source");
-    return std::pair{out(q.target), EmaSlot{out(q.target), in(q.source)}};
-  }, [&](DType type, const auto& slots) {
-    auto plain = seconds_of(slots);
-    OpTimer timer(Op::ema, {int64_t(plain.size())}, type);
-    Context& context = Context::cpu();
-    context.kernels(type).ema(context, plain, momentum);
-  });
+    return std::pair{q.target, EmaSlot{out(q.target), in(q.source)}};
+  }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.ema(context, slots, momentum); });
 }
 
 }  // namespace plumage::ops

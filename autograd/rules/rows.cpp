@@ -41,7 +41,7 @@ Var concat(const std::vector<Var>& parts, int dimension) {
 
 namespace {
 // dy, shaped like a reduction of `shape`, repeated to it.
-Tensor spread(const Tensor& dy, const Shape& shape) { return ops::add(Tensor::zeros(shape, dy.dtype()), dy); }
+Tensor spread(const Tensor& dy, const Shape& shape) { return ops::add(Tensor::zeros(shape, dy.dtype(), dy.device()), dy); }
 }  // namespace
 
 Var sum_to(const Var& x, const Shape& shape) {

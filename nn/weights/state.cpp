@@ -101,6 +101,11 @@ void fill_from(Tensor target, const Tensor& from) {
 
 }  // namespace
 
+Tensor as_stored(const Tensor& value) {
+  Tensor here = value.to(Device{});
+  if (here.rank() == 4) return to_oihw(here);
+  return here.same_memory(value) ? here.clone() : here;
+}
 Tensor to_oihw(const Tensor& w) { return permute_filters(w, true); }
 Tensor from_oihw(const Tensor& w) { return permute_filters(w, false); }
 
@@ -163,8 +168,7 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
 
 void store_state(Module& module, const std::string& prefix, std::map<std::string, Tensor>& tensors) {
   for (auto& [name, value] : module.state())
-    tensors[closed(prefix) + name] =
-        value.value().rank() == 4 ? to_oihw(value.value()) : value.value().clone();
+    tensors[closed(prefix) + name] = as_stored(value.value());
 }
 
 }  // namespace plumage

@@ -31,6 +31,8 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
 /// The module's state under `prefix`, convolution weights as OIHW.
 void store_state(Module& module, const std::string& prefix, std::map<std::string, Tensor>& tensors);
 
+/// On the CPU, in memory of its own, as files hold it: convolution weights OIHW.
+Tensor as_stored(const Tensor& value);
 /// [K,R,S,C] -> [K,C,R,S] and back.
 Tensor to_oihw(const Tensor& w);
 Tensor from_oihw(const Tensor& w);

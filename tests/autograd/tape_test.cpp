@@ -210,7 +210,7 @@ TEST_CASE("tape: saved tensors are freed while backward goes") {
   Var x(Tensor::full({elements}, 1, DType::f64), true);
   int64_t before_backward = 0, at_the_end = 0;
   {
-    auto in_use = [] { return CpuAllocator::instance().statistics().current_bytes; };
+    auto in_use = [] { return Allocator::cpu().statistics().current_bytes; };
     Var y = record("first", x.value().clone(), {x}, [&](const Tensor& dy, Gradients& d) {
       at_the_end = in_use();
       d.add(0, dy);
@@ -219,22 +219,22 @@ TEST_CASE("tape: saved tensors are freed while backward goes") {
     Var loss = sum(y);
     y = Var();
     before_backward = in_use();
-    CpuAllocator::instance().reset_peak();
+    Allocator::cpu().reset_peak();
     backward(loss);
   }
   CHECK(before_backward - at_the_end >= (links - 4) * bytes);
-  CHECK(CpuAllocator::instance().statistics().peak_bytes <= before_backward + 6 * bytes);
+  CHECK(Allocator::cpu().statistics().peak_bytes <= before_backward + 6 * bytes);
   CHECK(grad(x)[7] == 4294967296.0);  // 2^32
 }
 
 TEST_CASE("tape: an unused branch is freed with its Var, and a leaf needs a float") {
-  int64_t before = CpuAllocator::instance().statistics().current_bytes;
+  int64_t before = Allocator::cpu().statistics().current_bytes;
   {
     Var x(Tensor::zeros({1 << 16}, DType::f64), true);
     Var branch = square(exp(x));
     branch = Var();
   }
-  CHECK(CpuAllocator::instance().statistics().current_bytes == before);
+  CHECK(Allocator::cpu().statistics().current_bytes == before);
   CHECK_THROWS_AS(Var(Tensor::zeros({2}, DType::i64), true), DTypeError);
 }
 

@@ -38,14 +38,14 @@ TEST_CASE("steady state: after the first steps neither memory is asked for nor a
         train_step(*method, views, step, optimizers, 1);
       }
     };
-    CpuAllocator::instance().reset_peak();
+    Allocator::cpu().reset_peak();
     steps(0, 20);  // fills queue, bank, every buffer, and settles the heap of small objects
-    int64_t calls = CpuAllocator::instance().statistics().system_calls, faults = page_faults();
+    int64_t calls = Allocator::cpu().statistics().system_calls, faults = page_faults();
     constexpr int64_t kSteps = 20;
     steps(20, kSteps);
-    CHECK(CpuAllocator::instance().statistics().system_calls == calls);
+    CHECK(Allocator::cpu().statistics().system_calls == calls);
     // Pages that the tensors of these steps would touch if nothing were kept. The heap of small objects may still grow.
-    int64_t pages = kSteps * CpuAllocator::instance().statistics().peak_bytes / 4096;
+    int64_t pages = kSteps * Allocator::cpu().statistics().peak_bytes / 4096;
     CHECK(pages > 2000);
     CHECK(page_faults() - faults < pages / 40);
   }

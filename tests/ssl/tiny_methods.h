@@ -36,8 +36,9 @@ enum class Base { moco, moco_norm, simsiam };  // moco_norm: batch norm in the h
 
 inline ResNetOptions tiny_encoder() { return {"resnet18", Stem::small, 2}; }
 
-inline std::unique_ptr<BaseMethod> tiny_base(Base kind, BaseOptions base = {}, DType dtype = DType::f64, uint64_t seed = 3) {
-  Init init{seed, dtype};
+inline std::unique_ptr<BaseMethod> tiny_base(Base kind, BaseOptions base = {}, DType dtype = DType::f64, uint64_t seed = 3,
+                                             Device device = {}) {
+  Init init{seed, dtype, 0, device};
   if (kind != Base::simsiam) return std::make_unique<MoCoV2>(tiny_encoder(), MoCoOptions{base, 8, 6, 0.9, kind == Base::moco_norm}, init);
   return std::make_unique<SimSiam>(tiny_encoder(), SimSiamOptions{base, 8, 5}, init);
 }
@@ -52,9 +53,10 @@ inline PairsOptions tiny_options() {
   return o;
 }
 
-inline std::unique_ptr<DiscriminativePairs> tiny_pairs(Base kind, PairsOptions options = tiny_options(), DType dtype = DType::f64) {
-  Init decoder_init{4, dtype}, init{5, dtype};
-  auto base = tiny_base(kind, options.base, dtype);
+inline std::unique_ptr<DiscriminativePairs> tiny_pairs(Base kind, PairsOptions options = tiny_options(), DType dtype = DType::f64,
+                                                       Device device = {}) {
+  Init decoder_init{4, dtype, 0, device}, init{5, dtype, 0, device};
+  auto base = tiny_base(kind, options.base, dtype, 3, device);
   DecoderOptions decoder{.arch = "light", .widths = {4, 4}};
   auto h = make_decoder(decoder, tiny_encoder(), base->encoder().feature_count(), kPixels, decoder_init);
   return std::make_unique<DiscriminativePairs>(std::move(base), std::move(h), options, init);

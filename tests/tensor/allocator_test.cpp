@@ -12,7 +12,7 @@
 using namespace plumage;
 
 namespace {
-MemoryStatistics now() { return CpuAllocator::instance().statistics(); }
+MemoryStatistics now() { return Allocator::cpu().statistics(); }
 }  // namespace
 
 TEST_CASE("allocator: what is given back is used again") {
@@ -20,7 +20,7 @@ TEST_CASE("allocator: what is given back is used again") {
     MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
     return;
   }
-  CpuAllocator::instance().trim();
+  Allocator::cpu().trim();
   { Tensor warm = Tensor::empty({1000, 1000}); }
   int64_t calls = now().system_calls;
   const void* first;
@@ -34,8 +34,8 @@ TEST_CASE("allocator: what is given back is used again") {
 }
 
 TEST_CASE("allocator: counts what is in use, the peak, and what is held") {
-  CpuAllocator::instance().trim();
-  CpuAllocator::instance().reset_peak();
+  Allocator::cpu().trim();
+  Allocator::cpu().reset_peak();
   MemoryStatistics before = now();
   CHECK(before.peak_bytes == before.current_bytes);
   CHECK(before.held_bytes == before.current_bytes);
@@ -46,7 +46,7 @@ TEST_CASE("allocator: counts what is in use, the peak, and what is held") {
   }
   CHECK(now().current_bytes == before.current_bytes);
   CHECK(now().peak_bytes - before.current_bytes >= 8 << 20);
-  CpuAllocator::instance().trim();
+  Allocator::cpu().trim();
   CHECK(now().held_bytes == before.held_bytes);
 }
 

@@ -1,0 +1,55 @@
+// What tensor/ asks of a CUDA device beside its kernels: is there one, its memory, copies, waiting. One implementation is
+// linked: tensor/backend/cuda, or tensor/backend/absent where CUDA was not built. Next: tensor/context.h.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tensor/allocator.h"
+#include "tensor/backend/kernels.h"
+
+namespace plumage::accelerator {
+
+/// True if CUDA was built; whether there is a device is another question.
+bool built();
+/// True if the devices are the simulated one of tests/cuda_sim.
+bool simulated();
+
+/// Devices that there are; 0 where nothing can be used: then why_none() says in one line what is missing and what to do.
+int count();
+std::string why_none();
+/// Throws DeviceError, in one line with what to do, unless the device can be used by this build.
+void require(Device device);
+
+struct Properties {
+  std::string name;
+  int major = 0, minor = 0;  ///< compute capability
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0;
+};
+Properties properties(int index);
+
+/// {"CUDA driver", "13.0"}, {"architectures built", "80-real,90"}, ...: for `plumage info`.
+std::vector<std::pair<std::string, std::string>> versions();
+
+/// True if code built for `architectures` ("80-real,90": 90 as PTX too) runs on a device of this compute capability.
+bool architecture_fits(const std::string& architectures, int major, int minor);
+
+const Kernels& kernels();
+
+/// Memory of a device, for its Allocator.
+std::unique_ptr<MemorySource> memory(int index);
+
+/// What lives as long as the device's Context: the stream, staging memory (Context::queue).
+std::shared_ptr<void> open(int index);
+
+/// Queued after all earlier work of the device; the bytes may be read or changed on the CPU once this returns. One of
+/// the two devices is not the CPU. Throws MachineError while a step is captured, unless both are the same device.
+void copy(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);
+
+/// Waits for all queued work. Throws MachineError with the call's text and the last ops.
+void synchronize(Context& context);
+
+}  // namespace plumage::accelerator

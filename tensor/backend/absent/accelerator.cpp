@@ -1,0 +1,40 @@
+// The device of a build without CUDA: there is none, and every door says so.
+#include "tensor/accelerator.h"
+
+#include "tensor/context.h"
+
+namespace plumage::accelerator {
+
+bool built() { return false; }
+bool simulated() { return false; }
+int count() { return 0; }
+std::string why_none() { return "plumage was built without CUDA; use --device cpu, or configure with -DPLUMAGE_CUDA=ON"; }
+
+void require(Device device) { throw DeviceError(message("device ", device.str(), ": ", why_none())); }
+
+Properties properties(int index) {
+  require({Device::Kind::cuda, index});
+  return {};
+}
+
+std::vector<std::pair<std::string, std::string>> versions() { return {}; }
+
+const Kernels& kernels() { return absent::kernels(); }
+
+std::unique_ptr<MemorySource> memory(int index) {
+  require({Device::Kind::cuda, index});
+  return nullptr;
+}
+
+std::shared_ptr<void> open(int index) {
+  require({Device::Kind::cuda, index});
+  return nullptr;
+}
+
+void copy(void*, Device to_device, const void*, Device from_device, int64_t) {
+  require(to_device.kind == Device::Kind::cuda ? to_device : from_device);
+}
+
+void synchronize(Context& context) { require(context.device()); }
+
+}  // namespace plumage::accelerator

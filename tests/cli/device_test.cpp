@@ -1,0 +1,82 @@
+// --device and a run that goes on elsewhere. The device's own tests: tests/tensor, tests/ssl.
+#include <doctest/doctest.h>
+
+#include "cli/checkpoint.h"
+#include "tensor/accelerator.h"
+#include "tests/cli/program.h"
+#include "tests/ssl/tiny_methods.h"
+
+using namespace plumage;
+using namespace plumage::test;
+
+namespace {
+
+constexpr Device kCpu{}, kDevice{Device::Kind::cuda, 0};
+
+struct Training {
+  std::unique_ptr<Method> method;
+  Optimizers optimizers;
+  Device device;
+  int64_t step = 0;
+
+  explicit Training(Device d) : method(tiny_pairs(Base::moco, tiny_options(), DType::f32, d)), optimizers(tiny_optimizers(*method)), device(d) {}
+
+  double run(int64_t steps) {
+    double loss = 0;
+    for (int64_t i = 0; i < steps; ++i) {
+      Views views = tiny_views(step++, DType::f32);
+      for (Tensor* t : {&views.x, &views.x1, &views.x2}) *t = t->to(device);
+      Step quantities;
+      loss = train_step(*method, views, quantities, optimizers, 1).loss;
+    }
+    return loss;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a checkpoint holds no device: from one to the other every number arrives, and training goes on alike") {
+  if (accelerator::count() == 0) {
+    MESSAGE("skipped: " << accelerator::why_none());
+    return;
+  }
+  for (auto [from, to] : {std::pair{kDevice, kCpu}, {kCpu, kDevice}}) {
+    CAPTURE(from.str());
+    Training first(from), second(to);
+    first.run(3);
+    TensorFile packed = pack_checkpoint(*first.method, first.optimizers, {"pretrain", "method", 3, 0, 3}, Config{});
+    restore_checkpoint(packed, "checkpoint", *second.method, second.optimizers);
+    second.step = first.step;
+    TensorFile again = pack_checkpoint(*second.method, second.optimizers, {"pretrain", "method", 3, 0, 3}, Config{});
+    REQUIRE(again.tensors.size() == packed.tensors.size());
+    for (const auto& [name, value] : packed.tensors) {
+      CAPTURE(name);
+      CHECK(value.to_vector() == again.tensors.at(name).to_vector());
+    }
+    CHECK(std::abs(first.run(3) - second.run(3)) <= 1e-3);
+  }
+}
+
+TEST_CASE("--device takes what there is, and says in one line what is missing and what to do") {
+  Scratch scratch("device");
+  std::string data = tiny_birds(scratch), command = "features --weights untrained:resnet18:2:small --size 16 " + data + "--out '" + scratch / "f.safetensors' ";
+  CHECK(plumage::plumage(scratch, command + "--device cpu").code == 0);
+  Outcome wrong = plumage::plumage(scratch, command + "--device gpu");
+  CHECK(wrong.code == 2);
+  CHECK(complaint(wrong) == "plumage: --device gpu: wanted auto, cpu, cuda:N or sim");
+  for (std::string word : {"cuda", "cuda:0", "cuda:7", "sim"}) {
+    Outcome o = plumage::plumage(scratch, command + "--device " + word);
+    CAPTURE(word);
+    CAPTURE(o.err);
+    bool there = accelerator::count() > 0 && word != "cuda:7" && (word != "sim" || accelerator::simulated());
+    CHECK(o.code == (there ? 0 : 2));
+    if (!there) CHECK(complaint(o).find(word == "sim" ? "make sim" : word == "cuda" ? "cuda:0" : word) != std::string::npos);
+  }
+  Outcome info = plumage::plumage(scratch, "info");
+  CHECK(info.out.find(accelerator::count() > 0 ? "cuda:0" : accelerator::built() ? "devices      none: " : "CUDA         not built in") != std::string::npos);
+  if (!accelerator::simulated()) return;
+  Outcome none = shell(scratch, "CUDA_SIM_DEVICES=0 plumage " + command + "--device cuda:0");
+  CHECK(none.code == 2);
+  CHECK(complaint(none) == "plumage: device cuda:0: there is no CUDA driver; install NVIDIA's driver, or use --device cpu");
+  CHECK(shell(scratch, "CUDA_SIM_DEVICES=0 plumage " + command + "--device auto").code == 0);
+}
