@@ -33,8 +33,7 @@ list(APPEND dataset_sources ${data}/text_table.cpp ${data}/list_file.cpp ${data}
 plumage_fuzz(image ${decode_sources})
 plumage_fuzz(matlab ${data}/matlab_file.cpp ${data}/matlab_layout.cpp)
 plumage_fuzz(tables ${dataset_sources})
-plumage_fuzz(config ${PROJECT_SOURCE_DIR}/cli/config.cpp)
-target_link_libraries(fuzz_config PRIVATE plumage_cli)
+plumage_fuzz(config ${PROJECT_SOURCE_DIR}/cli/config.cpp ${data}/augment.cpp ${data}/recolour.cpp ${data}/resize.cpp)
 foreach(name image matlab tables)  # what plumage_data has, for its sources
   target_compile_definitions(fuzz_${name} PRIVATE $<TARGET_PROPERTY:plumage_data,INTERFACE_COMPILE_DEFINITIONS>)
   target_link_libraries(fuzz_${name} PRIVATE $<$<BOOL:${PLUMAGE_HAS_JPEG}>:JPEG::JPEG>)

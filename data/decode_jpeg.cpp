@@ -20,6 +20,8 @@ namespace {
 // ten.
 constexpr int64_t kScansAlways = 20, kMaxScans = 200, kMaxScannedPixels = int64_t(1) << 31;
 
+constexpr int64_t kRowsAtOnce = 4;
+
 struct ErrorManager {
   jpeg_error_mgr base;  // first: libjpeg hands back a pointer to it
   std::jmp_buf escape;
@@ -97,11 +99,10 @@ void inverted_cmyk_to_rgb(const uint8_t* cmyk, uint8_t* rgb, int64_t width) {
 }
 
 // True unless the header claims more than the file can hold. A Huffman-coded 8 x 8 block takes at least one
-// bit.
+// bit; an arithmetically coded one may take next to none, but no photograph has 64 blocks to a bit.
 bool plausible(const jpeg_decompress_struct& info, size_t file_bytes) {
-  if (info.arith_code) return true;
   int64_t blocks = int64_t(info.image_width) * info.image_height / 64;
-  return blocks / 8 <= int64_t(file_bytes);
+  return blocks / 8 <= int64_t(file_bytes) * (info.arith_code ? 64 : 1);
 }
 
 // Returns false after an error; no C++ object with a destructor lives in this frame, which longjmp may leave.
@@ -130,9 +131,16 @@ bool run(Decoder& decoder, Bytes bytes, const std::string& name) {
   if (cmyk) decoder.cmyk_row.resize(size_t(info.output_width) * 4);
   while (info.output_scanline < info.output_height) {
     uint8_t* target = decoder.image.row(info.output_scanline);
-    JSAMPROW row = cmyk ? decoder.cmyk_row.data() : target;
-    jpeg_read_scanlines(&info, &row, 1);
-    if (cmyk) inverted_cmyk_to_rgb(row, target, decoder.image.width);
+    if (cmyk) {
+      JSAMPROW row = decoder.cmyk_row.data();
+      jpeg_read_scanlines(&info, &row, 1);
+      inverted_cmyk_to_rgb(row, target, decoder.image.width);
+    } else {  // as many as it likes to make at once
+      JSAMPROW rows[kRowsAtOnce];
+      int64_t count = std::min<int64_t>(kRowsAtOnce, info.output_height - info.output_scanline);
+      for (int64_t i = 0; i < count; ++i) rows[i] = target + i * decoder.image.width * 3;
+      jpeg_read_scanlines(&info, rows, JDIMENSION(count));
+    }
   }
   jpeg_finish_decompress(&info);
   return true;

@@ -1,5 +1,6 @@
 // PNG and BMP by stb_image, after checks of our own: stb takes missing bytes for zeros and asks for memory by
 // the header's word.
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
@@ -17,7 +18,9 @@
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #pragma GCC diagnostic push
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // reading by callbacks, which is not used
+#endif
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
@@ -122,6 +125,8 @@ Image decode_bmp(Bytes bytes, const std::string& name) {
   int64_t bits = little_endian_16(p + (oldest ? 24 : 28));
   if (height < 0) height = -height;  // rows from top to bottom
   check_size(width, height, name);
+  if (!std::ranges::count(std::array{1, 4, 8, 16, 24, 32}, bits))  // 0 would pass every check of size below
+    fail(name, message("damaged BMP: ", bits, " bits a pixel"));
   uint32_t packing = oldest ? 0 : little_endian_32(p + 30);
   if (packing != 0 && packing != 3) fail(name, "a compressed BMP; save it uncompressed or as PNG");
   int64_t row_bytes = (width * bits + 31) / 32 * 4;

@@ -106,6 +106,13 @@ TEST_CASE("decode: what is wrong is said in one line with the file's name") {
   std::vector<uint8_t> bmp = from_hex(kBmp);
   bmp[19] = 0x40;  // 16386 pixels wide
   CHECK(contains(thrown<InputError>([&] { decode_image(bmp, "FILE"); }), "truncated BMP"));
+  bmp[23] = 0x20, bmp[28] = 0;  // 16386 x 8193 pixels of no bits, which take no bytes
+  CHECK(contains(thrown<InputError>([&] { decode_image(bmp, "FILE"); }), "damaged BMP: 0 bits a pixel"));
+#if PLUMAGE_HAS_JPEG
+  // An arithmetically coded picture of 16000 x 16000 pixels with no data at all.
+  std::vector<uint8_t> jpeg = from_hex("ffd8ffc9000b083e803e8001011100ffda0008010100003f00ffd9");
+  CHECK(contains(thrown<InputError>([&] { decode_image(jpeg, "FILE"); }), "27 bytes cannot hold 16000 x 16000 pixels"));
+#endif
 }
 
 TEST_CASE("decode: every cut and many flipped bits of a small file end in a picture or an InputError") {
