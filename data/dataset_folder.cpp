@@ -43,18 +43,22 @@ std::vector<std::string> class_folders(const fs::path& folder) {
   return names;
 }
 
-// Samples of one split's folder; classes are numbered by their place in `names`.
-void read_split(const fs::path& folder, const std::vector<std::string>& names, std::vector<Sample>& samples) {
+// Samples of one split's folder; classes are numbered by their place in `names`. Where there are classes, a picture
+// beside their folders is of none: the number of those is returned.
+int64_t read_split(const fs::path& folder, const std::vector<std::string>& names, std::vector<Sample>& samples) {
+  std::vector<Sample> loose;
+  for (const fs::path& entry : sorted_entries(folder)) {
+    if (has_image_ending(entry)) loose.push_back({entry, -1, {}, ""});
+  }
   if (names.empty()) {
-    for (const fs::path& entry : sorted_entries(folder)) {
-      if (has_image_ending(entry)) samples.push_back({entry, -1, {}, ""});
-    }
-    return;
+    samples.insert(samples.end(), loose.begin(), loose.end());
+    return 0;
   }
   for (size_t label = 0; label < names.size(); ++label) {
     fs::path class_folder = folder / names[label];
     if (fs::is_directory(class_folder)) collect_pictures(class_folder, int64_t(label), samples);
   }
+  return int64_t(loose.size());
 }
 
 // The split's own folder under one of its usual names, or an empty path.
@@ -92,7 +96,9 @@ Dataset read_folder(const fs::path& root, const std::string& split, const std::s
   std::sort(dataset.class_names.begin(), dataset.class_names.end());
   dataset.class_names.erase(std::unique(dataset.class_names.begin(), dataset.class_names.end()),
                             dataset.class_names.end());
-  for (const fs::path& folder : folders) read_split(folder, dataset.class_names, dataset.samples);
+  int64_t loose = 0;
+  for (const fs::path& folder : folders) loose += read_split(folder, dataset.class_names, dataset.samples);
+  if (loose > 0) dataset.note = message(loose, loose == 1 ? " picture" : " pictures", " beside the folders of classes left out");
   if (dataset.samples.empty()) {
     throw InputError(folders[0].string() +
                      ": no pictures in it (JPEG, PNG, BMP, PPM), nor in folders of classes");

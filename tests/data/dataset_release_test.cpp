@@ -8,23 +8,12 @@
 #include "data/dataset_check.h"
 #include "data/matlab_file.h"
 #include "tensor/errors.h"
-#include "tests/data/bundle.h"
+#include "tests/data/made_dataset.h"
 
 namespace plumage {
 namespace {
 
-using test::contains;
-using test::plain_ppm;
-using test::ScratchFolder;
-using test::thrown;
-
-// The decoder goes by a file's first bytes, so a PPM may stand under an official name.
-const std::string kPicture = plain_ppm(4, 4, 10, 20, 30);
-
-std::string complaint(const std::string& kind, const std::filesystem::path& root, const std::string& split,
-                      const DatasetOptions& options = {}) {
-  return thrown<InputError>([&] { open_dataset(kind, root, split, options); });
-}
+using namespace test;
 
 std::string line(const std::string& kind, const std::filesystem::path& root, const DatasetOptions& options = {}) {
   return summarise(kind, open_splits(kind, root, options), options).line();

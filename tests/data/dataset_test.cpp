@@ -8,22 +8,12 @@
 
 #include "data/split.h"
 #include "tensor/errors.h"
-#include "tests/data/bundle.h"
+#include "tests/data/made_dataset.h"
 
 namespace plumage {
 namespace {
 
-using test::contains;
-using test::plain_ppm;
-using test::ScratchFolder;
-using test::thrown;
-
-const std::string kPicture = plain_ppm(4, 4, 10, 20, 30);
-
-std::string complaint(const std::string& kind, const std::filesystem::path& root, const std::string& split,
-                      const DatasetOptions& options = {}) {
-  return thrown<InputError>([&] { open_dataset(kind, root, split, options); });
-}
+using namespace test;
 
 std::vector<std::string> names_of(const Dataset& dataset) {
   std::vector<std::string> names;
@@ -54,6 +44,11 @@ TEST_CASE("dataset: a folder with train and test, sorted, without hidden files, 
   CHECK(names_of(test) == std::vector<std::string>{"0 test/crow/u.ppm", "2 test/wren/t.ppm"});
   CHECK(open_dataset("folder", folder.path(), "all").size() == 5);
   CHECK(train.labelled());
+  CHECK(train.note.empty());
+  folder.write("train/loose.ppm", kPicture);
+  train = open_dataset("folder", folder.path(), "train");
+  CHECK(train.size() == 3);
+  CHECK(train.note == "1 picture beside the folders of classes left out");
 }
 
 TEST_CASE("dataset: a folder of classes alone is all training; `val` is a test split too") {

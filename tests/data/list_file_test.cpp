@@ -9,14 +9,7 @@
 #include "tests/data/bundle.h"
 
 namespace plumage {
-namespace {
-
-using test::contains;
-using test::plain_ppm;
-using test::ScratchFolder;
-using test::thrown;
-
-}  // namespace
+using namespace test;
 
 TEST_CASE("list: a list comes back as it was written") {
   ScratchFolder folder;

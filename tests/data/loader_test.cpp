@@ -16,10 +16,7 @@
 namespace plumage {
 namespace {
 
-using test::contains;
-using test::plain_ppm;
-using test::ScratchFolder;
-using test::thrown;
+using namespace test;
 
 // Pictures 00.ppm, 01.ppm, ... in two classes; picture i has sides 6 + i % 3 and 8, and is of colour (i, 100,
 // 200).
