@@ -1,4 +1,5 @@
-// Four lanes of multiply and mix over 32 bytes at a time, folded at the end: as fast as memory.
+// Lanes of multiply and mix side by side, folded at the end. Sixteen, as compilers make one vector of several and its
+// 64-bit product takes fifteen cycles: four lanes wait for it three times as long as they work.
 #include "data/checksum.h"
 
 #include <bit>
@@ -7,31 +8,27 @@
 namespace plumage {
 namespace {
 
-constexpr uint64_t kOdd[4] = {0x9E3779B97F4A7C15u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, 0xD6E8FEB86659FD93u};
+constexpr int kLanes = 16;
+constexpr uint64_t kOdd = 0x9E3779B97F4A7C15u, kOdder = 0xC2B2AE3D27D4EB4Fu;
 
-uint64_t stir(uint64_t state, uint64_t word, uint64_t odd) { return std::rotl((state ^ word) * odd, 29); }
-
-uint64_t word_at(const uint8_t* bytes) {
-  uint64_t word;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
-}
+uint64_t stir(uint64_t state, uint64_t word) { return std::rotl((state ^ word) * kOdd, 29); }
 
 }  // namespace
 
 uint64_t checksum(std::span<const uint8_t> bytes, uint64_t seed) {
-  constexpr size_t kStep = 32;
-  uint64_t lanes[4] = {seed + kOdd[0], seed + kOdd[1], seed + kOdd[2], seed + kOdd[3]};
+  uint64_t lanes[kLanes], words[kLanes];
+  for (int i = 0; i < kLanes; ++i) lanes[i] = seed + kOdder * uint64_t(i + 1);
   const uint8_t* at = bytes.data();
   size_t left = bytes.size();
-  for (; left >= kStep; left -= kStep, at += kStep) {
-    for (int i = 0; i < 4; ++i) lanes[i] = stir(lanes[i], word_at(at + 8 * i), kOdd[i]);
+  for (; left >= sizeof words; left -= sizeof words, at += sizeof words) {
+    std::memcpy(words, at, sizeof words);
+    for (int i = 0; i < kLanes; ++i) lanes[i] = stir(lanes[i], words[i]);
   }
-  uint8_t last[kStep] = {};
-  if (left > 0) std::memcpy(last, at, left);
+  std::memset(words, 0, sizeof words);
+  if (left > 0) std::memcpy(words, at, left);
   uint64_t sum = bytes.size();
-  for (int i = 0; i < 4; ++i) sum = stir(sum, stir(lanes[i], word_at(last + 8 * i), kOdd[i]), kOdd[3 - i]);
-  sum = (sum ^ sum >> 32) * kOdd[0];
+  for (int i = 0; i < kLanes; ++i) sum = stir(sum, stir(lanes[i], words[i]));
+  sum = (sum ^ sum >> 32) * kOdder;
   return sum ^ sum >> 29;
 }
 
