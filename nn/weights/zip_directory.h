@@ -1,6 +1,5 @@
 // The directory of a zip archive whose entries are stored as they are, which is how PyTorch writes them. Own
-// code, as zip libraries hide where an entry's bytes stand and insist on checksums, which PyTorch may leave
-// out.
+// code, for the reason that docs/weights.md gives.
 #pragma once
 #include <map>
 
