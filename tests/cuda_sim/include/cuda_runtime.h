@@ -32,8 +32,8 @@ Launch bind_arguments(void (*kernel)(P...), void** arguments, std::index_sequenc
 }  // namespace cuda_sim
 
 template <class... P>
-cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** arguments, size_t shared_bytes = 0,
-                             cudaStream_t stream = nullptr) {
+cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** arguments,
+                             size_t shared_bytes = 0, cudaStream_t stream = nullptr) {
   cuda_sim::Launch launch = cuda_sim::bind_arguments(kernel, arguments, std::index_sequence_for<P...>{});
   launch.grid = grid;
   launch.block = block;

@@ -69,8 +69,12 @@ inline void __syncthreads(CUDA_SIM_HERE) { cuda_sim::barrier(false, {file, line}
 inline int __syncthreads_count(int predicate, CUDA_SIM_HERE) {
   return static_cast<int>(cuda_sim::barrier(predicate != 0, {file, line}));
 }
-inline int __syncthreads_or(int predicate, CUDA_SIM_HERE) { return cuda_sim::barrier(predicate != 0, {file, line}) > 0; }
-inline int __syncthreads_and(int predicate, CUDA_SIM_HERE) { return cuda_sim::barrier(predicate == 0, {file, line}) == 0; }
+inline int __syncthreads_or(int predicate, CUDA_SIM_HERE) {
+  return cuda_sim::barrier(predicate != 0, {file, line}) > 0;
+}
+inline int __syncthreads_and(int predicate, CUDA_SIM_HERE) {
+  return cuda_sim::barrier(predicate == 0, {file, line}) == 0;
+}
 
 inline void __syncwarp(uint32_t mask = ~0u, CUDA_SIM_HERE) {
   cuda_sim::vote(cuda_sim::Collective::sync_warp, mask, false, {file, line});
@@ -162,7 +166,9 @@ inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __fadd_rn(float x, float y) { return x + y; }
 inline float __fmul_rn(float x, float y) { return x * y; }
 inline float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
-inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f; }  // NaN becomes 0, as on the device
+inline float __saturatef(float x) {
+  return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f;
+}  // NaN becomes 0, as on the device
 inline int __float2int_rn(float x) { return static_cast<int>(std::nearbyint(x)); }
 
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
