@@ -6,7 +6,9 @@
 
 #include "tests/cuda_sim/capture.h"
 #include "tests/cuda_sim/device.h"
+#include "tests/cuda_sim/fail.h"
 #include "tests/cuda_sim/launch.h"
+#include "tests/cuda_sim/memory.h"
 #include "tests/cuda_sim/stream.h"
 
 struct CUevent_st {
@@ -68,6 +70,9 @@ cudaError_t launch(Launch launch, cudaStream_t handle) {
     auto stream = find_stream(handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
     if (cudaError_t error = check_launch(launch); error != cudaSuccess) return error;
+    for (const void* pointer : launch.pointers)
+      if (pointer && where(pointer) == Where::pageable)
+        fail("kernel %s: it is given a pointer to the host's own memory, %p", function_name(launch.kernel), pointer);
     return submit(*stream, {[launch = std::move(launch)] {
       ++count().launches;
       run_launch(launch, next_seed());

@@ -3,7 +3,9 @@
 #pragma once
 #include <functional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "cuda_runtime_api.h"
 #include "device_functions.h"
@@ -16,6 +18,7 @@ struct Launch {
   std::function<void()> thread;
   dim3 grid, block;
   size_t shared_bytes = 0;
+  std::vector<const void*> pointers;  // those arguments that are pointers
 };
 
 cudaError_t launch(Launch launch, cudaStream_t stream);
@@ -26,7 +29,14 @@ template <class... P, size_t... I>
 Launch bind_arguments(void (*kernel)(P...), void** arguments, std::index_sequence<I...>) {
   // Like the runtime: the arguments are copied out at the call.
   std::tuple<P...> values(*static_cast<P*>(arguments[I])...);
-  return {reinterpret_cast<const void*>(kernel), [kernel, values] { std::apply(kernel, values); }, {}, {}, 0};
+  Launch launch;
+  launch.kernel = reinterpret_cast<const void*>(kernel);
+  launch.thread = [kernel, values] { std::apply(kernel, values); };
+  [[maybe_unused]] auto keep = [&](const auto& value) {  // unused by a kernel without arguments
+    if constexpr (std::is_pointer_v<std::remove_cvref_t<decltype(value)>>) launch.pointers.push_back(value);
+  };
+  (keep(std::get<I>(values)), ...);
+  return launch;
 }
 
 }  // namespace cuda_sim

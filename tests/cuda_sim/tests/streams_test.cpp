@@ -155,7 +155,7 @@ TEST_CASE("planted: the host reads or writes device memory") {
   CHECK_MESSAGE(child.says("the host touches device memory"), child.said);
 }
 
-TEST_CASE("planted: a kernel uses memory that was freed, or that is the host's by mistake of a copy") {
+TEST_CASE("planted: memory that was freed, or is the host's; copies past the end or the wrong way") {
   Child child = in_child([] {
     float* x = nullptr;
     cudaMalloc(reinterpret_cast<void**>(&x), 400);
@@ -166,8 +166,11 @@ TEST_CASE("planted: a kernel uses memory that was freed, or that is the host's b
   CHECK(!child.exited_well);
   CHECK_MESSAGE((child.says("kernel (anonymous namespace)::fill") || child.says("use-after-poison")),
                 child.said);
-  OnDevice<float> x(10);
   float host[10] = {};
+  child = in_child([&] { start(fill, 1, 32, 0, nullptr, host, 1.0f, 10); });
+  CHECK(child.aborted);
+  CHECK_MESSAGE(child.says("fill: it is given a pointer to the host's own memory"), child.said);
+  OnDevice<float> x(10);
   CHECK(cudaMemcpy(x.data, host, 44, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);  // past the end
   CHECK(cudaMemcpy(x.data, host, 40, cudaMemcpyDeviceToHost) ==
         cudaErrorInvalidValue);  // the wrong way round
