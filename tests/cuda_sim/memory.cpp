@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <string>
+#include <utility>
 
 #include "tests/cuda_sim/block.h"
 #include "tests/cuda_sim/device.h"
@@ -54,6 +56,8 @@ const std::pair<char* const, Allocation>* allocation_at(const void* pointer) {
   return at < it->second.end || at == it->first ? &*it : nullptr;
 }
 
+struct sigaction handler_before {};
+
 // The host touched device memory, or a kernel something that is not its own. One line, then abort.
 void on_segv(int, siginfo_t* info, void*) {
   auto* at = static_cast<char*>(info->si_addr);
@@ -75,23 +79,34 @@ void on_segv(int, siginfo_t* info, void*) {
         "bytes, ends %zd bytes before",
         static_cast<void*>(at), it->second.end - it->first, at - it->second.end);
   }
-  signal(SIGSEGV, SIG_DFL);  // not ours: let it happen again, the plain way
+#ifndef __SANITIZE_ADDRESS__  // which would say more
+  if (std::string place = current_place(); !place.empty())
+    fail("touches %p, which is nobody's memory", static_cast<void*>(at));
+#endif
+  sigaction(SIGSEGV, &handler_before, nullptr);  // not ours: let it happen again, to whom it concerns
+}
+
+// A stack for the handler, since a kernel's may be what has run out.
+void give_handler_a_stack() {
+  static thread_local char stack[64 * 1024];
+  static thread_local bool given = false;
+  if (std::exchange(given, true)) return;
+  stack_t alternate{};
+  sigaltstack(nullptr, &alternate);
+  if (!(alternate.ss_flags & SS_DISABLE)) return;
+  alternate = {};
+  alternate.ss_sp = stack;
+  alternate.ss_size = sizeof stack;
+  sigaltstack(&alternate, nullptr);
 }
 
 // Again and again, since test frameworks and sanitizers put theirs in its place.
 void watch_faults() {
+  give_handler_a_stack();
   struct sigaction now {};
   sigaction(SIGSEGV, nullptr, &now);
   if (now.sa_sigaction == on_segv) return;
-  static thread_local char stack[64 * 1024];
-  stack_t alternate{};
-  sigaltstack(nullptr, &alternate);
-  if (alternate.ss_flags & SS_DISABLE) {
-    alternate = {};
-    alternate.ss_sp = stack;
-    alternate.ss_size = sizeof stack;
-    sigaltstack(&alternate, nullptr);
-  }
+  handler_before = now;
   struct sigaction action {};
   action.sa_sigaction = on_segv;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;

@@ -170,6 +170,14 @@ TEST_CASE("planted: memory that was freed, or is the host's; copies past the end
   child = in_child([&] { start(fill, 1, 32, 0, nullptr, host, 1.0f, 10); });
   CHECK(child.aborted);
   CHECK_MESSAGE(child.says("fill: it is given a pointer to the host's own memory"), child.said);
+  float* nothing = nullptr;
+  child = in_child([&] {
+    start(fill, 1, 32, 0, nullptr, nothing, 1.0f, 10);
+    cudaDeviceSynchronize();
+  });
+  CHECK(!child.exited_well);
+  bool named = child.says("fill, block (0,0,0), thread (") && child.says("nobody's memory");
+  CHECK_MESSAGE((named || child.says("AddressSanitizer")), child.said);
   OnDevice<float> x(10);
   CHECK(cudaMemcpy(x.data, host, 44, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);  // past the end
   CHECK(cudaMemcpy(x.data, host, 40, cudaMemcpyDeviceToHost) ==
