@@ -10,6 +10,7 @@ struct Environment {
   bool debug = false;        ///< PLUMAGE_DEBUG=1: errors say where they were thrown from
   bool trace = false;        ///< PLUMAGE_TRACE=1: every op on standard error with its shapes and time
   std::string backend;       ///< PLUMAGE_BACKEND=ref: run every op by its plain definition
+  std::string plans;         ///< PLUMAGE_PLANS=FOLDER: time cuDNN's engines and keep the choices there
 };
 
 /// Read once, at the first call. Throws InputError for a value that is not understood.

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "tensor/backend/cuda/library.h"
 #include "tensor/backend/cuda/staging.h"
 
 namespace plumage {
@@ -166,6 +167,8 @@ std::vector<std::pair<std::string, std::string>> versions() {
   cudaRuntimeGetVersion(&runtime);
   return {{"driver", driver ? cuda::version_text(driver) : "none"},
           {"runtime", cuda::version_text(runtime)},
+          {"cuDNN", cuda::cudnn_version()},
+          {"cuBLASLt", cuda::cublas_version()},
           {"CUDA for", PLUMAGE_CUDA_ARCHITECTURES}};
 }
 
