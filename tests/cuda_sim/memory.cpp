@@ -140,6 +140,25 @@ char* find_room(Memory& m, size_t bytes) {
   return nullptr;
 }
 
+// Fresh memory is NaN without being written: it shows pages of one file full of it, until somebody writes his
+// own. So large allocations of which little is used cost little, also each time they are opened and closed.
+void map_poison(char* pages, size_t bytes) {
+  constexpr size_t kFileBytes = size_t{4} << 20;
+  static const int file = [] {
+    int fd = memfd_create("poison", MFD_CLOEXEC);
+    std::string content(kFileBytes, static_cast<char>(kPoison));
+    return fd >= 0 && write(fd, content.data(), kFileBytes) == static_cast<ssize_t>(kFileBytes) ? fd : -1;
+  }();
+  for (size_t done = 0; done < bytes; done += kFileBytes) {
+    size_t part = bytes - done < kFileBytes ? bytes - done : kFileBytes;
+    constexpr int kFlags = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
+    if (file < 0 || mmap(pages + done, part, PROT_READ | PROT_WRITE, kFlags, file, 0) == MAP_FAILED) {
+      mprotect(pages + done, part, PROT_READ | PROT_WRITE);
+      std::memset(pages + done, kPoison, part);
+    }
+  }
+}
+
 void check_red_zone(const Allocation& a, const char* start) {
   for (const char* p = a.end; p < pages_end(a); ++p)
     if (static_cast<unsigned char>(*p) != kRed)
@@ -174,8 +193,7 @@ void* allocate_device(size_t bytes) {
   // touched.
   char* start = pages + page_bytes - round_up(bytes, kAlignment);
   Allocation allocation{pages, page_bytes, start + bytes};
-  protect(allocation, PROT_READ | PROT_WRITE);
-  std::memset(start, kPoison, bytes);
+  map_poison(pages, page_bytes);
   std::memset(allocation.end, kRed, static_cast<size_t>(pages + page_bytes - allocation.end));
 #ifdef __SANITIZE_ADDRESS__
   ASAN_UNPOISON_MEMORY_REGION(pages, page_bytes);
