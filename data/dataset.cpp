@@ -161,6 +161,9 @@ Dataset open_dataset(const std::string& kind, const std::filesystem::path& root,
   if (dataset.samples.empty()) throw InputError(message(root.string(), ": no pictures in split `", part, "`"));
   check_pictures(dataset, layout);
   if (options.classes) keep_classes(dataset, *options.classes);
+  auto boxed = [](const Sample& s) { return s.box.has_value(); };
+  if (options.crop.value_or(false) && std::none_of(dataset.samples.begin(), dataset.samples.end(), boxed))
+    throw InputError(message(root.string(), ": cut to boxes asked for, but no boxes are known (", kind, ")"));
   if (!options.crop.value_or(layout.crop)) {
     for (Sample& sample : dataset.samples) sample.box.reset();
   }

@@ -90,6 +90,16 @@ TEST_CASE("dataset: what cannot be opened is named") {
   CHECK(contains(complaint("folder", folder / "file", "train"), "file: not a folder"));
 }
 
+TEST_CASE("dataset: boxes that are not there cannot be cut to") {
+  ScratchFolder folder;
+  folder.write("robin/a.ppm", kPicture);
+  DatasetOptions options;
+  options.crop = true;
+  CHECK(contains(complaint("folder", folder.path(), "train", options), "no boxes are known (folder)"));
+  options.crop = false;
+  CHECK(open_dataset("folder", folder.path(), "train", options).size() == 1);
+}
+
 TEST_CASE("dataset: class ranges keep, renumber and complain") {
   ScratchFolder folder;
   for (const char* name : {"a/1.ppm", "b/2.ppm", "c/3.ppm", "d/4.ppm"}) folder.write(name, kPicture);
