@@ -108,7 +108,7 @@ TEST_CASE("probe: L-BFGS reaches PyTorch's minima") {
   CHECK(cases == 4);
 }
 
-TEST_CASE("probe: one step of SGD on two pictures, by hand") {
+TEST_CASE("probe: two steps of SGD on two pictures, by hand") {
   // v = (1), (-1), labels 0, 1; before: W = (a, b), biases 0. Logits of the first (a, b), of the second (-a,
   // -b), so p = softmax gives the same error for both: d = 1/2 [(p0 - 1) 1 + (1 - p0)(-1)] = p0 - 1 for W0, 1
   // - p0 for W1.
@@ -120,6 +120,11 @@ TEST_CASE("probe: one step of SGD on two pictures, by hand") {
   CHECK(probe.weight.to_vector()[0] == doctest::Approx(w[0] + 2 * (1 - p0)).epsilon(1e-5));
   CHECK(probe.weight.to_vector()[1] == doctest::Approx(w[1] - 2 * (1 - p0)).epsilon(1e-5));
   CHECK(probe.loss == doctest::Approx(-std::log(p0)).epsilon(1e-5));
+  // The second step adds 0.9 of the first one's gradient to its own.
+  double q0 = 1 / (1 + std::exp(w[1] - w[0] - 4 * (1 - p0)));
+  options.epochs = 2;
+  double moved = 2 * (1 - p0) + 2 * (1 - q0 + 0.9 * (1 - p0));
+  CHECK(train_probe(f, options).weight.to_vector()[0] == doctest::Approx(w[0] + moved).epsilon(1e-5));
 }
 
 TEST_CASE("probe: what a line separates is told apart completely") {
@@ -169,6 +174,13 @@ TEST_CASE("probe: the penalty is chosen on held-out training pictures") {
   // Every class once: nothing can be held out, the middle of the list is used.
   CHECK(train_probe(features({1, 2, 3}, 1, {0, 1, 2}), {.solver = "lbfgs", .penalties = {1, 1e-2, 1e-4}})
             .penalty == 1e-2);
+  // Where several do equally well, the largest; pictures of one group stand on one side, so one group a class leaves
+  // nothing to hold out.
+  Features sides = features({1, 2, 3, 4, 5, -1, -2, -3, -4, -5}, 1, {0, 0, 0, 0, 0, 1, 1, 1, 1, 1});
+  ProbeOptions three{.solver = "lbfgs", .penalties = {1, 1e-2, 1e-4}};
+  CHECK(train_probe(sides, three).penalty == 1);
+  sides.groups = {"a", "a", "a", "a", "a", "b", "b", "b", "b", "b"};
+  CHECK(train_probe(sides, three).penalty == 1e-2);
 }
 
 TEST_CASE("probe: a class seen only in the test is wrong, counted by class; ties go to the first class") {
