@@ -39,6 +39,7 @@ TEST_CASE("split: a label fraction takes its share of each class, one at least, 
   count.clear();
   for (int64_t i : label_fraction(labels, 0.001, 5)) ++count[labels[size_t(i)]];
   CHECK(count == std::map<int64_t, int>{{0, 1}, {1, 1}, {2, 1}});
+  CHECK(label_fraction(std::vector<int64_t>(8, 0), 0.2, 5).size() == 2);  // 1.6, rounded
   CHECK(label_fraction(labels, 1, 5).size() == 111);
   for (double bad : {0.0, -0.5, 1.01, double(NAN)})
     CHECK_THROWS_AS(label_fraction(labels, bad, 5), InputError);
@@ -67,6 +68,7 @@ TEST_CASE("split: validation takes its share, leaves a class with one picture al
   all.insert(split.validation.begin(), split.validation.end());
   CHECK(all.size() == 116);
   CHECK(validation_split(dataset, 0, 5).validation.empty());
+  CHECK(validation_split(dataset_of({2}), 0.9, 5).train == std::vector<int64_t>{0});
   CHECK_THROWS_AS(validation_split(dataset, 1, 5), InputError);
 
   for (size_t i = 0; i < 100; ++i) dataset.samples[i].group = "track " + std::to_string(i / 7);
