@@ -120,8 +120,8 @@ Image decode_bmp(Bytes bytes, const std::string& name) {
   if (bytes.size() < kHeaderBytes + 8) fail(name, "truncated BMP: its header is incomplete");
   const uint8_t* p = bytes.data();
   bool oldest = little_endian_32(p + 14) == 12;
-  int64_t width = oldest ? little_endian_16(p + 18) : int32_t(little_endian_32(p + 18));
-  int64_t height = oldest ? little_endian_16(p + 20) : int32_t(little_endian_32(p + 22));
+  int64_t width = little_endian_16(p + 18), height = little_endian_16(p + 20);
+  if (!oldest) width = int32_t(little_endian_32(p + 18)), height = int32_t(little_endian_32(p + 22));
   int64_t bits = little_endian_16(p + (oldest ? 24 : 28));
   if (height < 0) height = -height;  // rows from top to bottom
   check_size(width, height, name);

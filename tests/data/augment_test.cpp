@@ -101,6 +101,16 @@ TEST_CASE("rotation is torchvision's wherever no pixel comes from outside") {
   CHECK(compared == 3 * 32);
 }
 
+TEST_CASE("a view is turned as its parameters say") {
+  AugmentParameters p = whole(pattern(8, 8));
+  p.rotation = 0.3f;
+  Planes planes(pattern(8, 8), false);
+  rotate(planes, 0.3f);
+  std::vector<float> wanted(8 * 8 * 3);
+  planes.store(wanted.data(), {});
+  CHECK(run(pattern(8, 8), p, 8, {}) == wanted);
+}
+
 TEST_CASE("a whole chain is torchvision's") {
   AugmentParameters p;
   p.left = 3, p.top = 1, p.width = 18, p.height = 15;

@@ -65,6 +65,10 @@ TEST_CASE("decode: PNG, BMP and the four PPM kinds give the same two pixels") {
   for (const char* hex : {kPng, kBmp}) CHECK(decode_image(from_hex(hex), "FILE").rgb == kTwoPixels);
   CHECK(decode(std::string("P6\n2 1\n255\n\x01\x02\x03\xfa\x80\x07", 17)).rgb == kTwoPixels);
   CHECK(decode("P3 # text\n2 # wide\n1\n255 1 2 3\n250 128\t7").rgb == kTwoPixels);
+  CHECK(decode("P2 1 1 4 9").rgb == std::vector<uint8_t>{255, 255, 255});  // beyond its own maximum
+  std::vector<uint8_t> downwards = from_hex(kBmp);
+  for (int i = 22; i < 26; ++i) downwards[size_t(i)] = 0xff;  // a height of -1
+  CHECK(decode_image(downwards, "FILE").rgb == kTwoPixels);
   CHECK(decode("P2 2 1 4 0 3").rgb == std::vector<uint8_t>{0, 0, 0, 191, 191, 191});  // 3 / 4 of 255
   CHECK(decode(std::string("P5 1 1 65535 \x80\xff", 15)).rgb == std::vector<uint8_t>{128, 128, 128});
   Image png = decode_image(from_hex(kPng), "FILE");
@@ -103,6 +107,10 @@ TEST_CASE("decode: what is wrong is said in one line with the file's name") {
   std::vector<uint8_t> png = from_hex(kPng);
   png[45] ^= 1;  // inside the pixels
   CHECK(contains(thrown<InputError>([&] { decode_image(png, "FILE"); }), "checksum of its IDAT"));
+  png = from_hex(  // 16000 x 16000 pixels in twelve bytes, every checksum right
+      "89504e470d0a1a0a0000000d4948445200003e8000003e800802000000ce1c4889"
+      "0000000c49444154789c6360200e000000280001355472840000000049454e44ae426082");
+  CHECK(contains(thrown<InputError>([&] { decode_image(png, "FILE"); }), "12 bytes cannot hold 16000 x 16000"));
   std::vector<uint8_t> bmp = from_hex(kBmp);
   bmp[19] = 0x40;  // 16386 pixels wide
   CHECK(contains(thrown<InputError>([&] { decode_image(bmp, "FILE"); }), "truncated BMP"));
@@ -151,6 +159,9 @@ TEST_CASE("decode: EXIF orientation is found in either byte order and never trus
       "00000000");
   CHECK(exif_orientation(little) == 6);
   CHECK(exif_orientation(big) == 6);
+  std::vector<uint8_t> wide = big;  // as a number of four bytes
+  wide[13] = 4, wide[19] = 0, wide[21] = 6;
+  CHECK(exif_orientation(wide) == 6);
   for (size_t i = 0; i < 22; ++i) CHECK(exif_orientation({little.data(), i}) == 1);
   little[4] = 0xff, little[7] = 0xff;  // a directory far outside
   CHECK(exif_orientation(little) == 1);

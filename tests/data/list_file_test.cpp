@@ -54,6 +54,7 @@ TEST_CASE("list: lists by hand, with comments and without labels, and what is wr
 TEST_CASE("list: what is wrong is named with its line") {
   ScratchFolder folder;
   const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"a.ppm 1000001\n", "list.txt:1: label 1000001, wanted -1 to 1000000"},
       {"a.ppm 0\nb.ppm 99999999999999999999\n", "list.txt:2: label 99999999999999999999, wanted -1 to 1000000"},
       {"# class 0 a\na.ppm 1\n", "list.txt:2: label 1, but the list names 1 classes"},
       {"# box 0 0 0 5\na.ppm 1\n", "list.txt:1: a box out of range"},

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 #include <set>
@@ -132,6 +133,9 @@ TEST_CASE("loader: batches are the same for 1, 2 and 5 threads and any queue, ov
       CHECK(seen == wanted);
     }
   }
+  auto largest = [](const std::vector<double>& values) { return *std::max_element(values.begin(), values.end()); };
+  CHECK(largest(wanted[3]) < 11000);   // epoch 0, view 1
+  CHECK(largest(wanted[4]) >= 11000);  // epoch 1
 }
 
 TEST_CASE("loader: a batch holds what its picture and key say") {

@@ -2,8 +2,13 @@
 #include "data/packed_file.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <chrono>
+#include <thread>
 
 #include "data/cache.h"
 #include "data/checksum.h"
@@ -123,6 +128,10 @@ TEST_CASE("packed: a file that is cut, changed in any byte or foreign is not use
     std::ofstream(file, std::ios::binary) << sound.substr(0, keep);
     CHECK(PackedFile(folder / "cache", dataset, {}).built());
   }
+  std::string swapped = sound;  // 3 x 2 pixels become 2 x 3, which takes the same bytes
+  std::swap(swapped[sound.size() - 48 + 16], swapped[sound.size() - 48 + 20]);
+  std::ofstream(file, std::ios::binary) << swapped;
+  CHECK(PackedFile(folder / "cache", dataset, {}).built());
   std::ofstream(file, std::ios::binary) << sound << "x";
   CHECK(PackedFile(folder / "cache", dataset, {}).built());
   fs::remove(file);
@@ -130,6 +139,22 @@ TEST_CASE("packed: a file that is cut, changed in any byte or foreign is not use
   PackedFile after(folder / "cache", dataset, {});
   CHECK(after.built());
   CHECK(files_in(folder / "cache").size() == 1);
+}
+
+TEST_CASE("packed: whoever waited for a file that was renamed meanwhile leaves that one alone") {
+  ScratchFolder folder;
+  Dataset dataset = make_set(folder);
+  fs::path file = PackedFile(folder / "cache", dataset, {}).path(), part = file.string() + ".part";
+  fs::remove(file);
+  std::ofstream(part) << "another's";
+  int another = open(part.c_str(), O_RDWR);
+  REQUIRE(flock(another, LOCK_EX) == 0);
+  std::thread waiting([&] { CHECK(PackedFile(folder / "cache", dataset, {}).built()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // until it waits; if it comes later, nothing is tested
+  fs::rename(part, folder / "renamed");
+  close(another);
+  waiting.join();
+  CHECK(read_bytes(folder / "renamed") == "another's");
 }
 
 TEST_CASE("packed: two processes at once both get it, and one builds") {
