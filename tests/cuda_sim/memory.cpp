@@ -79,10 +79,8 @@ void on_segv(int, siginfo_t* info, void*) {
         "bytes, ends %zd bytes before",
         static_cast<void*>(at), it->second.end - it->first, at - it->second.end);
   }
-#ifndef __SANITIZE_ADDRESS__  // which would say more
   if (std::string place = current_place(); !place.empty())
     fail("touches %p, which is nobody's memory", static_cast<void*>(at));
-#endif
   sigaction(SIGSEGV, &handler_before, nullptr);  // not ours: let it happen again, to whom it concerns
 }
 
