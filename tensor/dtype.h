@@ -1,10 +1,11 @@
-// The six element types, and bf16 as a type that host code can compute with.
+// The six element types, and bf16 as a type that host and device code can compute with.
 #pragma once
 #include <bit>
 #include <cstdint>
 #include <string_view>
 
 #include "tensor/errors.h"
+#include "tensor/host_device.h"
 
 namespace plumage {
 
@@ -14,12 +15,12 @@ enum class DType : uint8_t { f64, f32, bf16, i64, i32, u8 };
 struct bf16 {
   uint16_t bits = 0;
   bf16() = default;
-  bf16(float value) {
+  PLUMAGE_HOST_DEVICE bf16(float value) {
     uint32_t u = std::bit_cast<uint32_t>(value);
     if ((u & 0x7fffffffu) > 0x7f800000u) bits = uint16_t((u >> 16) | 0x40u);  // quiet NaN
     else bits = uint16_t((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
+  PLUMAGE_HOST_DEVICE operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
 constexpr int64_t size_of(DType t) {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "tensor/host_device.h"
+
 namespace plumage {
 
 /// What a number is drawn for. Numbers of different purposes are independent.
@@ -21,7 +23,7 @@ struct PhiloxKey {
 };
 
 /// Four random words for (key, index).
-inline std::array<uint32_t, 4> philox(const PhiloxKey& key, uint64_t index) {
+PLUMAGE_HOST_DEVICE inline std::array<uint32_t, 4> philox(const PhiloxKey& key, uint64_t index) {
   uint32_t c0 = uint32_t(index), c1 = uint32_t(index >> 32), c2 = uint32_t(key.step),
            c3 = (uint32_t(key.step >> 32) & 0xffffu) | (uint32_t(key.purpose) << 16);
   uint32_t k0 = uint32_t(key.seed), k1 = uint32_t(key.seed >> 32);
@@ -39,20 +41,30 @@ inline std::array<uint32_t, 4> philox(const PhiloxKey& key, uint64_t index) {
 }
 
 /// In [0, 1), 24 bits.
-inline double uniform01(uint32_t word) { return double(word >> 8) * 0x1p-24; }
+PLUMAGE_HOST_DEVICE inline double uniform01(uint32_t word) { return double(word >> 8) * 0x1p-24; }
 
 /// Element `index` of a sequence of uniform numbers in [0, 1).
-inline double philox_uniform(const PhiloxKey& key, uint64_t index) {
+PLUMAGE_HOST_DEVICE inline double philox_uniform(const PhiloxKey& key, uint64_t index) {
   return uniform01(philox(key, index / 4)[index % 4]);
 }
 
-/// Element `index` of a sequence of standard normal numbers (Box-Muller in double).
-inline double philox_normal(const PhiloxKey& key, uint64_t index) {
+/// `low + (high - low) * uniform01(word)`, rounded once, so that it has the same bits on every machine.
+PLUMAGE_HOST_DEVICE inline double uniform_between(uint32_t word, double low, double high) {
+  return std::fma(high - low, uniform01(word), low);
+}
+
+/// Two standard normal numbers (Box-Muller in double).
+PLUMAGE_HOST_DEVICE inline std::array<double, 2> normal_pair(uint32_t first, uint32_t second) {
+  double u = (double(first >> 8) + 1) * 0x1p-24;  // (0, 1]
+  double radius = std::sqrt(-2 * std::log(u)), angle = 6.283185307179586 * uniform01(second);
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+/// Element `index` of a sequence of standard normal numbers.
+PLUMAGE_HOST_DEVICE inline double philox_normal(const PhiloxKey& key, uint64_t index) {
   auto words = philox(key, index / 4);
   uint32_t pair = uint32_t(index % 4) & 2u;
-  double u = (double(words[pair] >> 8) + 1) * 0x1p-24;  // (0, 1]
-  double radius = std::sqrt(-2 * std::log(u)), angle = 6.283185307179586 * uniform01(words[pair + 1]);
-  return radius * (index % 2 ? std::sin(angle) : std::cos(angle));
+  return normal_pair(words[pair], words[pair + 1])[index % 2];
 }
 
 /// Draws in sequence from one key, for host code that needs a handful of numbers (augmentation, shuffles).

@@ -5,12 +5,7 @@
 #include <cmath>
 
 #include "tensor/backend/kernels.h"
-
-#if defined(__CUDACC__)
-#define PLUMAGE_HOST_DEVICE __host__ __device__
-#else
-#define PLUMAGE_HOST_DEVICE
-#endif
+#include "tensor/host_device.h"
 
 namespace plumage::functors {
 

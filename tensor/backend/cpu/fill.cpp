@@ -34,17 +34,16 @@ void random(Context& context, Out y, const PhiloxKey& key, F&& numbers) {
 
 void uniform(Context& context, Out y, PhiloxKey key, double low, double high) {
   random(context, y, key, [&](const std::array<uint32_t, 4>& words, double* four) {
-    for (size_t j = 0; j < 4; ++j) four[j] = low + (high - low) * uniform01(words[j]);
+    for (size_t j = 0; j < 4; ++j) four[j] = uniform_between(words[j], low, high);
   });
 }
 
 void normal(Context& context, Out y, PhiloxKey key, double mean, double std) {
   random(context, y, key, [&](const std::array<uint32_t, 4>& words, double* four) {
-    for (size_t pair = 0; pair < 4; pair += 2) {  // as philox_normal
-      double u = (double(words[pair] >> 8) + 1) * 0x1p-24;
-      double radius = std::sqrt(-2 * std::log(u)), angle = 6.283185307179586 * uniform01(words[pair + 1]);
-      four[pair] = mean + std * (radius * std::cos(angle));
-      four[pair + 1] = mean + std * (radius * std::sin(angle));
+    for (size_t pair = 0; pair < 4; pair += 2) {
+      auto [first, second] = normal_pair(words[pair], words[pair + 1]);
+      four[pair] = mean + std * first;
+      four[pair + 1] = mean + std * second;
     }
   });
 }

@@ -3,6 +3,7 @@
 #include "tensor/backend/cpu/parallel.h"
 #include "tensor/backend/cpu/simd.h"
 #include "tensor/backend/functors.h"
+#include "tensor/backend/joined.h"
 
 namespace plumage::cpu {
 namespace {
@@ -111,37 +112,6 @@ void accumulate(Context& context, In x, Out y) {
 
 namespace {
 
-// y's shape with neighbouring dimensions joined where a and b both run on, or both stand still.
-struct Joined {
-  struct Dimension { int64_t size, a_step, b_step; };  // steps in elements; 0: stretched
-  std::array<Dimension, Shape::kMaxRank> dimensions{};
-  int rank = 0;
-
-  Joined(const Shape& y, const Shape& a, const Shape& b) {
-    int64_t a_step = 1, b_step = 1;
-    std::array<Dimension, Shape::kMaxRank> reversed{};
-    for (int i = 1; i <= y.rank(); ++i) {
-      int64_t size = y[-i], in_a = i <= a.rank() ? a[-i] : 1, in_b = i <= b.rank() ? b[-i] : 1;
-      if (size == 1) continue;
-      Dimension d{size, in_a == 1 ? 0 : a_step, in_b == 1 ? 0 : b_step};
-      a_step *= in_a;
-      b_step *= in_b;
-      if (rank > 0) {
-        Dimension& last = reversed[size_t(rank - 1)];
-        bool joins_a = d.a_step == last.a_step * (last.a_step ? last.size : 0), joins_b = d.b_step == last.b_step * (last.b_step ? last.size : 0);
-        if (joins_a && joins_b && (d.a_step != 0) == (last.a_step != 0) && (d.b_step != 0) == (last.b_step != 0)) {
-          last.size *= size;
-          continue;
-        }
-      }
-      reversed[size_t(rank++)] = d;
-    }
-    if (rank == 0) reversed[size_t(rank++)] = {1, 1, 1};
-    for (int i = 0; i < rank; ++i) dimensions[size_t(i)] = reversed[size_t(rank - 1 - i)];
-  }
-  const Dimension& inner() const { return dimensions[size_t(rank - 1)]; }
-};
-
 // One piece of an inner row; a step of 0 is one number for all.
 template <class Functor>
 void combine(Functor, const float* __restrict a, const float* __restrict b, float* __restrict y, int64_t n, bool a_still, bool b_still) {
@@ -171,7 +141,7 @@ void binary(Context& context, BinaryFn fn, In a, In b, Out y) {
           int64_t row = i / inner.size, j = i % inner.size, n = std::min({kPiece, end - i, inner.size - j});
           const T *pa = a.as<T>() + j * inner.a_step, *pb = b.as<T>() + j * inner.b_step;
           for (int d = joined.rank - 2; d >= 0; --d) {
-            const auto& outer = joined.dimensions[size_t(d)];
+            const auto& outer = joined.dimensions[d];
             pa += row % outer.size * outer.a_step;
             pb += row % outer.size * outer.b_step;
             row /= outer.size;

@@ -1,26 +1,13 @@
 // How ref kernels read and write: every float as a double, rounded once when stored. Speed is not a concern
 // here, being obviously right is. Next: the kernels beside this file, tensor/ops.def says what each computes.
 #pragma once
-#include <bit>
 #include <cmath>
 #include <limits>
 
+#include "tensor/backend/convert.h"
 #include "tensor/backend/kernels.h"
 
 namespace plumage::ref {
-
-/// v rounded to T. bf16 goes through a float that is rounded to odd, else it would be rounded twice.
-template <class T>
-T rounded(double v) {
-  return T(v);
-}
-template <>
-inline bf16 rounded<bf16>(double v) {
-  float f = float(v);
-  if (double(f) == v || std::isnan(v) || std::isinf(f)) return bf16(f);
-  if (std::fabs(double(f)) > std::fabs(v)) f = std::nextafter(f, 0.0f);  // towards zero ...
-  return bf16(std::bit_cast<float>(std::bit_cast<uint32_t>(f) | 1u));  // ... and the lost part stays visible
-}
 
 /// Elements of a tensor of any float type.
 class Reader {
