@@ -30,7 +30,8 @@ const std::map<std::string, std::set<std::string>> kMaySee = {
 std::vector<fs::path> sources(const std::string& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(fs::path(PLUMAGE_SOURCE_DIR) / folder))
-    if (entry.path().extension() == ".h" || entry.path().extension() == ".cpp" || entry.path().extension() == ".def") files.push_back(entry.path());
+    for (const char* extension : {".h", ".cpp", ".cu", ".def"})
+      if (entry.path().extension() == extension) files.push_back(entry.path());
   return files;
 }
 

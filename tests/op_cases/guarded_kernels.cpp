@@ -1,17 +1,38 @@
 #include "tests/op_cases/guarded_kernels.h"
 
 #include <cstring>
+#include <optional>
 #include <tuple>
+
+#include "tests/op_cases/guarded_buffer.h"
 
 namespace plumage::op_cases {
 namespace {
 
 GuardedKernels* active = nullptr;  // tests are single-threaded
 
-constexpr unsigned char kSentinel = 0xc3;
-constexpr int64_t kMargin = 128;
+/// A view's bytes between guards, on the target's device.
+class HeldBytes {
+ public:
+  HeldBytes(const void* data, int64_t count, DType dtype) : bytes_(count * size_of(dtype)) {
+    if (data) buffer_.emplace(data, bytes_, active->shift(size_of(dtype)), active->device());
+  }
+  void* data() { return buffer_ ? buffer_->data() : nullptr; }
+  int64_t bytes() const { return bytes_; }
+  /// The bytes after the call, or null; a violation if the guards were written to.
+  const unsigned char* finish(Op op, const char* what) {
+    if (!buffer_) return nullptr;
+    const unsigned char* now = buffer_->fetch();
+    if (auto at = buffer_->damage())
+      active->note_violation(message(op_list()[size_t(op)].name, ": wrote ", *at, " bytes from the start of an ", what,
+                                     " of ", bytes_, " bytes"));
+    return now;
+  }
 
-std::string_view name_of_op(Op op) { return op_list()[size_t(op)].name; }
+ private:
+  int64_t bytes_;
+  std::optional<GuardedBuffer> buffer_;
+};
 
 /// An argument that is no view passes as it is.
 template <class T>
@@ -22,43 +43,34 @@ struct Held {
   void finish(Op) {}
 };
 
+/// On the CPU the kernel reads the row's own memory and the copy tells whether it wrote there; on a device it reads the
+/// copy, and the row's memory tells.
 template <>
 struct Held<In> {
-  In in;
-  std::vector<char> before;
-  explicit Held(const In& i) : in(i), before(bytes()) {
-    if (!before.empty()) std::memcpy(before.data(), in.data, before.size());
+  In in, guarded;
+  HeldBytes bytes;
+  explicit Held(const In& i) : in(i), guarded(i), bytes(i.data, i.count(), i.dtype) {
+    if (active->device().kind != Device::Kind::cpu) guarded.data = bytes.data();
   }
-  size_t bytes() const { return in ? size_t(in.count() * size_of(in.dtype)) : 0; }
-  const In& view() const { return in; }
+  const In& view() const { return guarded; }
   void finish(Op op) {
-    if (!before.empty() && std::memcmp(before.data(), in.data, before.size()))
-      active->note_violation(message(name_of_op(op), ": wrote to an input of shape ", in.shape));
+    const unsigned char* copy = bytes.finish(op, "input");
+    if (copy && bytes.bytes() && std::memcmp(copy, in.data, size_t(bytes.bytes())))
+      active->note_violation(message(op_list()[size_t(op)].name, ": wrote to an input of shape ", in.shape));
   }
 };
 
 template <>
 struct Held<Out> {
   Out real, guarded;
-  std::vector<unsigned char> buffer;
-  size_t bytes = 0, begin = 0;
-  explicit Held(const Out& out) : real(out), guarded(out) {
-    if (!out) return;
-    bytes = size_t(out.count() * size_of(out.dtype));
-    begin = size_t(kMargin + size_of(out.dtype));
-    buffer.assign(begin + bytes + kMargin, kSentinel);
-    if (bytes) std::memcpy(buffer.data() + begin, out.data, bytes);  // some kernels read what they write to
-    guarded.data = buffer.data() + begin;
+  HeldBytes bytes;  // begin as the output's own: some kernels read what they write to
+  explicit Held(const Out& out) : real(out), guarded(out), bytes(out.data, out.count(), out.dtype) {
+    guarded.data = bytes.data();
   }
   const Out& view() const { return guarded; }
   void finish(Op op) {
-    for (size_t i = 0; i < buffer.size(); ++i)
-      if ((i < begin || i >= begin + bytes) && buffer[i] != kSentinel) {
-        active->note_violation(message(name_of_op(op), ": wrote ", int64_t(i) - int64_t(begin),
-                                       " bytes from the start of an output of ", bytes, " bytes"));
-        break;
-      }
-    if (bytes) std::memcpy(real.data, buffer.data() + begin, bytes);
+    const unsigned char* now = bytes.finish(op, "output");
+    if (now && bytes.bytes()) std::memcpy(real.data, now, size_t(bytes.bytes()));
   }
 };
 
@@ -67,7 +79,12 @@ struct Held<BatchNorm> {
   BatchNorm value;
   Held<In> mean, variance, gamma, beta;
   explicit Held(const BatchNorm& n)
-      : value(n), mean(n.mean), variance(n.variance), gamma(n.gamma), beta(n.beta) {}
+      : value(n), mean(n.mean), variance(n.variance), gamma(n.gamma), beta(n.beta) {
+    value.mean = mean.view();
+    value.variance = variance.view();
+    value.gamma = gamma.view();
+    value.beta = beta.view();
+  }
   const BatchNorm& view() const { return value; }
   void finish(Op op) {
     for (Held<In>* h : {&mean, &variance, &gamma, &beta}) h->finish(op);
@@ -84,7 +101,10 @@ struct HeldSlots {
     outs.emplace_back(out);
     out = outs.back().view();
   }
-  void hold(const In& in) { ins.emplace_back(in); }
+  void hold(In& in) {
+    ins.emplace_back(in);
+    in = ins.back().view();
+  }
   std::span<const Slot> view() const { return slots; }
   void finish(Op op) {
     for (Held<Out>& h : outs) h.finish(op);
@@ -135,8 +155,9 @@ struct Guarded<op, member, void (*)(Context&, Arguments...)> {
   static void call(Context& context, Arguments... arguments) {
     active->note_call(op);
     std::tuple<Held<Arguments>...> held{Held<Arguments>(arguments)...};
-    const Kernels& own = context.own_kernels(type_of_first(arguments...));
-    std::apply([&](auto&... h) { (own.*member)(context, h.view()...); }, held);
+    Context& own = active->device().kind == Device::Kind::cpu ? context : Context::of(active->device());
+    const Kernels& kernels = own.own_kernels(type_of_first(arguments...));
+    std::apply([&](auto&... h) { (kernels.*member)(own, h.view()...); }, held);
     std::apply([&](auto&... h) { (h.finish(op), ...); }, held);
   }
 };
@@ -152,7 +173,20 @@ const Kernels& guarded_table() {
 
 }  // namespace
 
-GuardedKernels::GuardedKernels() {
+bool has_device() {
+  static const bool has = [] {
+    try {
+      Context::of({Device::Kind::cuda, 0});
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }();
+  return has;
+}
+
+GuardedKernels::GuardedKernels(Target target)
+    : target_(target), scope_(target == Target::ref ? Backend::ref : Backend::fast) {
   active = this;
   Context::cpu().stand_in = &guarded_table();
 }
@@ -160,6 +194,11 @@ GuardedKernels::GuardedKernels() {
 GuardedKernels::~GuardedKernels() {
   Context::cpu().stand_in = nullptr;
   active = nullptr;
+}
+
+Device GuardedKernels::device() const {
+  bool on_device = target_ == Target::device || target_ == Target::device_unaligned;
+  return on_device ? Device{Device::Kind::cuda, 0} : Device{};
 }
 
 }  // namespace plumage::op_cases

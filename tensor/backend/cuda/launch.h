@@ -28,12 +28,14 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Blocks of kThreads that give every one of `count` items a thread.
-inline dim3 blocks_for(int64_t count) {
-  int64_t blocks = ceil_div(count, kThreads);
-  if (blocks > INT32_MAX) throw ShapeError(message("a kernel over ", count, " items: wanted at most 2^39"));
-  return dim3(unsigned(blocks));
+/// A number of blocks as a grid's x may have it. Throws ShapeError beyond 2^31.
+inline unsigned grid_size(int64_t blocks) {
+  if (blocks > INT32_MAX) throw ShapeError(message("a kernel of ", blocks, " blocks: wanted at most 2^31"));
+  return unsigned(blocks);
 }
+
+/// Blocks of kThreads that give every one of `count` items a thread.
+inline dim3 blocks_for(int64_t count) { return dim3(grid_size(ceil_div(count, kThreads))); }
 
 /// One block a row; a kernel's loop over the rows takes what is beyond.
 inline dim3 blocks_for_rows(int64_t rows) { return dim3(unsigned(rows < (1 << 20) ? rows : 1 << 20)); }

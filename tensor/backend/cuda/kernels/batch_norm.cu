@@ -32,8 +32,7 @@ struct Tiling {
     if (chunks) chunk_rows = ceil_div(group_rows, chunks);
     if (chunks) chunks = ceil_div(group_rows, chunk_rows);
   }
-  int64_t blocks() const { return tiles * chunks * groups; }
-  dim3 grid() const { return dim3(unsigned(blocks())); }
+  dim3 grid() const { return dim3(grid_size(tiles * chunks * groups)); }
   /// Values of [groups, chunks, channels].
   int64_t partials() const { return groups * chunks * channels; }
 };
@@ -114,7 +113,7 @@ __global__ void batch_norm_stats_merge_kernel(int64_t channels, int64_t chunks, 
   variance[g * channels + c] = all.squares / all.count;
 }
 
-dim3 merge_grid(const Tiling& at) { return dim3(unsigned(ceil_div(at.channels, 32)), unsigned(at.groups)); }
+dim3 merge_grid(const Tiling& at) { return dim3(grid_size(ceil_div(at.channels, 32)), unsigned(at.groups)); }
 const dim3 kMergeBlock(32, kSharers);
 
 /// Calls g(std::integral_constant<int, N>): N elements of T at a time where channels and pointers allow it, else one.

@@ -53,7 +53,7 @@ __global__ void product_tiled_kernel(ProductSizes z, int64_t tiles_m, int64_t ti
 template <class R, class A, class B, class Finish>
 void product(Context& context, ProductSizes z, A a, B b, Finish finish) {
   int64_t tiles_m = ceil_div(z.M, kTile), tiles_n = ceil_div(z.N, kTile);
-  launch(product_tiled_kernel<R, A, B, Finish>, dim3(unsigned(z.batch * tiles_m * tiles_n)), kThreads, 0, stream(context), z,
+  launch(product_tiled_kernel<R, A, B, Finish>, dim3(grid_size(z.batch * tiles_m * tiles_n)), kThreads, 0, stream(context), z,
          tiles_m, tiles_n, a, b, finish);
 }
 

@@ -77,7 +77,7 @@ __global__ void sum_to_chunk_kernel(Split at, int64_t chunk_size, const T* x, Y*
 template <class T, class Y>
 void sum_chunks(Context& context, const Split& at, int64_t chunks, const T* x, Y* y) {
   dim3 block = at.rows_run_on ? dim3(1, unsigned(at.summed.count <= 32 ? 32 : kThreads)) : dim3(32, kThreads / 32);
-  dim3 grid(unsigned(ceil_div(at.kept.count, block.x)), unsigned(chunks));
+  dim3 grid(grid_size(ceil_div(at.kept.count, block.x)), unsigned(chunks));
   launch(sum_to_chunk_kernel<T, Y>, grid, block, 0, stream(context), at, ceil_div(at.summed.count, chunks), x, y);
 }
 

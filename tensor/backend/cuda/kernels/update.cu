@@ -126,7 +126,7 @@ template <class R, class Rule, class Slots, class F>
 void update_list(Context& context, const Rule& rule, const Slots& slots, F&& slot_of) {
   Table<R> table;
   auto flush = [&] {
-    launch(update_list_kernel<Rule, R>, dim3(unsigned(table.blocks)), kThreads, 0, stream(context), table, rule);
+    launch(update_list_kernel<Rule, R>, dim3(grid_size(table.blocks)), kThreads, 0, stream(context), table, rule);
     table.used = 0;
     table.blocks = 0;
   };
