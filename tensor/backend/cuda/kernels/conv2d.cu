@@ -80,11 +80,16 @@ struct GradientByChannel {
   __device__ Real<T> operator()(int64_t, int64_t k, int64_t pixel) const { return Real<T>(dy[pixel * K + k]); }
 };
 
+/// Adds onto what is there, if anything is: it may be the memory that is written.
 template <class T>
 struct StoreRows {
   T* data;
   int64_t columns;
-  __device__ void operator()(int64_t, int64_t m, int64_t n, Real<T> sum) const { data[m * columns + n] = T(sum); }
+  const T* onto = nullptr;
+  __device__ void operator()(int64_t, int64_t m, int64_t n, Real<T> sum) const {
+    int64_t i = m * columns + n;
+    data[i] = T(onto ? Real<T>(onto[i]) + sum : sum);
+  }
 };
 
 /// act(sum + shift[k] + residual); residual may be null.
@@ -138,12 +143,12 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   });
 }
 
-void conv2d_dx(Context& context, In dy, In w, Out dx, Window window) {
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   visit_float(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
     Sizes z(dx.shape, w.shape, dy.shape, window);
     product<Real<T>>(context, {1, z.N * z.H * z.W, z.C, z.R * z.S * z.K}, Covering<T>{dy.as<T>(), z},
-                     FiltersByInput<T>{w.as<T>(), z}, StoreRows<T>{dx.as<T>(), z.C});
+                     FiltersByInput<T>{w.as<T>(), z}, StoreRows<T>{dx.as<T>(), z.C, onto.as<T>()});
   });
 }
 
