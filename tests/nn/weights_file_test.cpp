@@ -203,6 +203,8 @@ TEST_CASE("zip files that are not in order are refused") {
   CHECK(contains(changed(second + 42, little(0, 4)), "disagree about the name"));
   CHECK(contains(changed(directory + 20, little(1 << 20, 4) + little(1 << 20, 4)), "more than the file has"));
   CHECK(contains(changed(directory + 20, little(5, 4)), "two sizes"));
+  uint64_t cut = whole(t).size() - 1;  // its last byte then stands behind it
+  CHECK(contains(changed(directory + 20, little(cut, 4) + little(cut, 4)), "longer than its entry"));
   CHECK(contains(changed(directory + 24, little(sound.find("PK\3\4", 1), 4)), "two sizes"));
   CHECK(contains(changed(directory + 8, little(1, 2)), "encrypted"));
   CHECK(contains(changed(end + 16, little(0x7fffffff, 4)), "points outside"));
