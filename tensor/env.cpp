@@ -1,5 +1,7 @@
 #include "tensor/env.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 
 #include "tensor/errors.h"
@@ -53,6 +55,12 @@ std::string environment_summary() {
   for (const char* name : {"PLUMAGE_ALLOC", "PLUMAGE_THREADS", "PLUMAGE_DEBUG", "PLUMAGE_TRACE", "PLUMAGE_BACKEND", "PLUMAGE_PLANS"})
     if (std::string value = read(name); !value.empty()) out += (out.empty() ? "" : " ") + (name + ("=" + value));
   return out;
+}
+
+void let_waiting_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  setenv("GOMP_SPINCOUNT", "2000", 1);
+  execv("/proc/self/exe", argv);
 }
 
 }  // namespace plumage

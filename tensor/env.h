@@ -19,4 +19,10 @@ const Environment& environment();
 /// "PLUMAGE_THREADS=2 ..." for what is set, or an empty string.
 std::string environment_summary();
 
+/// For the first line of main(). A waiting thread of libgomp spins for longer than a time slice, in which the thread that it
+/// waits for could have run if something else has the other core: steps beside another program took 1.6 times as long.
+/// libgomp reads GOMP_SPINCOUNT before main(), so this sets it and starts the program again, once; nothing happens where
+/// it or OMP_WAIT_POLICY is set, or where there is no /proc.
+void let_waiting_threads_sleep(char** argv);
+
 }  // namespace plumage
