@@ -13,7 +13,9 @@ constexpr int kDenseSlot = 2;  // matmul uses the others
 constexpr int kAloneSlot = 4;  // no other kernel uses it
 
 bool empty(const Shape& x, const Shape& w, const Shape& y) { return !x.count() || !w.count() || !y.count(); }
-void clear(Out y) { std::memset(y.data, 0, size_t(y.count() * size_of(y.dtype))); }
+void clear(Out y) {
+  if (y.count()) std::memset(y.data, 0, size_t(y.count() * size_of(y.dtype)));
+}
 
 // The epilogue as a pass of its own, y read and written.
 void finish(Context& context, Out y, const Epilogue& epilogue) {
