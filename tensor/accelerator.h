@@ -31,7 +31,7 @@ struct Properties {
 };
 Properties properties(int index);
 
-/// {"driver", "13.0"}, {"CUDA for", "80-real,90"}, ...: for `plumage info`.
+/// {"CUDA driver", "13.0"}, {"architectures built", "80-real,90"}, ...: for `plumage info`.
 std::vector<std::pair<std::string, std::string>> versions();
 
 /// True if code built for `architectures` ("80-real,90": 90 as PTX too) runs on a device of this compute capability.

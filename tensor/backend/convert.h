@@ -10,7 +10,8 @@
 
 namespace plumage {
 
-/// v rounded to T, once: bf16 goes through a float that is rounded to odd, so that the lost part stays visible.
+/// v rounded to T, once: bf16 goes through a float that is rounded to odd, so that the lost part stays
+/// visible.
 template <class T>
 PLUMAGE_HOST_DEVICE T rounded(double v) {
   if constexpr (std::is_same_v<T, bf16>) {
@@ -24,7 +25,8 @@ PLUMAGE_HOST_DEVICE T rounded(double v) {
   }
 }
 
-/// Float to integer truncates, stops at the ends of the type, and makes NaN a 0: C++ leaves all but the first open.
+/// Float to integer truncates, stops at the ends of the type, and makes NaN a 0: C++ leaves all but the first
+/// open.
 template <class T>
 PLUMAGE_HOST_DEVICE T truncated(double v) {
   if (v != v) return 0;

@@ -6,7 +6,9 @@ namespace plumage {
 
 /// y's shape with neighbouring dimensions joined where a and b both run on, or both stand still.
 struct Joined {
-  struct Dimension { int64_t size, a_step, b_step; };  ///< steps in elements; 0: stretched
+  struct Dimension {
+    int64_t size, a_step, b_step;
+  };                                           ///< steps in elements; 0: stretched
   Dimension dimensions[Shape::kMaxRank] = {};  // no std::array: kernels take it as an argument
   int rank = 0;
 
@@ -23,7 +25,8 @@ struct Joined {
         Dimension& last = reversed[rank - 1];
         bool joins_a = d.a_step == last.a_step * (last.a_step ? last.size : 0);
         bool joins_b = d.b_step == last.b_step * (last.b_step ? last.size : 0);
-        if (joins_a && joins_b && (d.a_step != 0) == (last.a_step != 0) && (d.b_step != 0) == (last.b_step != 0)) {
+        if (joins_a && joins_b && (d.a_step != 0) == (last.a_step != 0) &&
+            (d.b_step != 0) == (last.b_step != 0)) {
           last.size *= size;
           continue;
         }

@@ -57,6 +57,7 @@ TEST_CASE("configuration: unknown key, wrong type, no TOML, sizes out of range")
   check_refused(with("[train]\nbatsh = 4\n"), 2, {"c.toml", "train.batsh", "train.batch"});
   check_refused(with("[train]\nbatch = \"four\"\n"), 2, {"c.toml", "train.batch", "whole number"});
   check_refused(with("[train\nbatch = 4\n"), 2, {"c.toml", "line 1"});
+  check_refused(with("[\nbatch = 4\n"), 2, {"c.toml", "no TOML"});
   check_refused(with("\u00e9 = 4\n"), 2, {"c.toml", "line 1"});
   check_refused(with("method = \"magic\"\n"), 2, {"method", "moco, simsiam"});
   for (const char* key : {"train.size", "train.batch", "encoder.width", "moco.dim", "bank.size", "moco.queue"})

@@ -5,7 +5,8 @@
 namespace plumage::op_cases {
 namespace {
 
-// As floats of any type the sentinel is a NaN, so that what is read outside of the contents shows in a result.
+// As floats of any type the sentinel is a NaN, so that what is read outside of the contents shows in a
+// result.
 constexpr unsigned char kSentinel = 0xff;
 constexpr int64_t kMargin = 128;
 

@@ -24,8 +24,8 @@ class HeldBytes {
     if (!buffer_) return nullptr;
     const unsigned char* now = buffer_->fetch();
     if (auto at = buffer_->damage())
-      active->note_violation(message(op_list()[size_t(op)].name, ": wrote ", *at, " bytes from the start of an ", what,
-                                     " of ", bytes_, " bytes"));
+      active->note_violation(message(op_list()[size_t(op)].name, ": wrote ", *at,
+                                     " bytes from the start of an ", what, " of ", bytes_, " bytes"));
     return now;
   }
 
@@ -43,8 +43,8 @@ struct Held {
   void finish(Op) {}
 };
 
-/// On the CPU the kernel reads the row's own memory and the copy tells whether it wrote there; on a device it reads the
-/// copy, and the row's memory tells.
+/// On the CPU the kernel reads the row's own memory and the copy tells whether it wrote there; on a device it
+/// reads the copy, and the row's memory tells.
 template <>
 struct Held<In> {
   In in, guarded;

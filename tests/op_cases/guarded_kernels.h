@@ -1,6 +1,6 @@
-// Stands between ops.cpp and the kernels: every output lies in a buffer with sentinel words before and behind it; every
-// input is compared with what it was before the call. On a device, all that a kernel is given lies in such buffers there,
-// so that rows whose tensors are on the CPU run on any device.
+// Stands between ops.cpp and the kernels: every output lies in a buffer with sentinel words before and behind
+// it; every input is compared with what it was before the call. On a device, all that a kernel is given lies
+// in such buffers there, so that rows whose tensors are on the CPU run on any device.
 #pragma once
 #include <set>
 #include <string>

@@ -19,9 +19,9 @@ struct Report {
   std::string str() const;
 };
 
-/// For every type of the row: ref = formula; fast and, where there is one, a CUDA device = ref (values, and gradients
-/// under one random cotangent); the same bits twice, inputs unchanged and nothing written around the outputs; in f64
-/// gradcheck of ref and of the device.
+/// For every type of the row: ref = formula; fast and, where there is one, a CUDA device = ref (values, and
+/// gradients under one random cotangent); the same bits twice, inputs unchanged and nothing written around
+/// the outputs; in f64 gradcheck of ref and of the device.
 Report check_row(const Row& row);
 
 /// The call throws a plumage::Error of one line that holds all the words.

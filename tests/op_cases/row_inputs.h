@@ -1,5 +1,5 @@
-// The tensors that a row is run on: numbers of the input's domain, in memory that is not aligned and can be checked.
-// Next: op_runner.cpp.
+// The tensors that a row is run on: numbers of the input's domain, in memory that is not aligned and can be
+// checked. Next: op_runner.cpp.
 #pragma once
 #include <string>
 #include <vector>
@@ -11,7 +11,8 @@ namespace plumage::op_cases {
 /// A number that only this name has.
 uint64_t seed_of(const std::string& name);
 
-/// A view into a buffer that has one more row before and behind, so that it is not aligned, and can be checked.
+/// A view into a buffer that has one more row before and behind, so that it is not aligned, and can be
+/// checked.
 struct PaddedInput {
   Tensor buffer, view, before;
   PaddedInput(const Input& input, DType type, PhiloxKey key);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "tensor/backend/cuda/library.h"
+#include "tensor/backend/cuda/ops.h"
 #include "tensor/backend/cuda/plain.h"
 
 namespace plumage::cuda {

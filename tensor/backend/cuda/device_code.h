@@ -1,8 +1,8 @@
-// What kernels are written with: shared memory, packs of 16 bytes, sums over a warp and a block. The only file that
-// tells nvcc from the simulated device (tests/cuda_sim). Next: tensor/backend/cuda/kernels/map.h.
+// What kernels are written with: shared memory, packs of 16 bytes, sums over a warp and a block. The only
+// file that tells nvcc from the simulated device (tests/cuda_sim). Next: tensor/backend/cuda/kernels/map.h.
 //
-// Rules for kernels: only _sync warp functions; barriers where all threads of a block pass; no float atomics; sums in a
-// fixed order; int64_t indices.
+// Rules for kernels: only _sync warp functions; barriers where all threads of a block pass; no float atomics;
+// sums in a fixed order; int64_t indices.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -11,16 +11,17 @@
 
 #include "tensor/dtype.h"
 
-// PLUMAGE_SHARED(T, name, N): T name[N], shared by the block. PLUMAGE_DYNAMIC_SHARED(T, name): T* name, as many bytes as
-// the launch asked for. In the simulator every block gets fresh memory, full of NaN, with red zones.
+// PLUMAGE_SHARED(T, name, N): T name[N], shared by the block. PLUMAGE_DYNAMIC_SHARED(T, name): T* name, as
+// many bytes as the launch asked for. In the simulator every block gets fresh memory, full of NaN, with red
+// zones.
 #ifdef __CUDACC__
 #define PLUMAGE_SHARED(T, name, N) __shared__ T name[N]
-#define PLUMAGE_DYNAMIC_SHARED(T, name)                              \
-  extern __shared__ __align__(16) unsigned char plumage_dynamic_[];  \
+#define PLUMAGE_DYNAMIC_SHARED(T, name)                             \
+  extern __shared__ __align__(16) unsigned char plumage_dynamic_[]; \
   T* const name = reinterpret_cast<T*>(plumage_dynamic_)
 #else
-#define PLUMAGE_SHARED(T, name, N)       \
-  static const char name##_site = 0;     \
+#define PLUMAGE_SHARED(T, name, N)   \
+  static const char name##_site = 0; \
   T* const name = static_cast<T*>(cuda_sim::shared_site(&name##_site, sizeof(T) * (N), alignof(T)))
 #define PLUMAGE_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(cuda_sim::dynamic_shared(16))
 #endif
@@ -38,9 +39,13 @@ struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Pack {
 };
 
 template <int N, class T>
-__device__ Pack<T, N> load(const T* p) { return *reinterpret_cast<const Pack<T, N>*>(p); }
+__device__ Pack<T, N> load(const T* p) {
+  return *reinterpret_cast<const Pack<T, N>*>(p);
+}
 template <int N, class T>
-__device__ void store(T* p, const Pack<T, N>& pack) { *reinterpret_cast<Pack<T, N>*>(p) = pack; }
+__device__ void store(T* p, const Pack<T, N>& pack) {
+  *reinterpret_cast<Pack<T, N>*>(p) = pack;
+}
 
 /// Number of this thread in the grid.
 __device__ inline int64_t thread_index() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
@@ -51,11 +56,15 @@ __device__ inline int64_t quotient(int64_t a, int64_t b) {
 }
 
 template <class R>
-__device__ R infinity() { return R(HUGE_VAL); }
+__device__ R infinity() {
+  return R(HUGE_VAL);
+}
 
 /// The larger; NaN if either is.
 template <class R>
-__device__ R nan_max(R a, R b) { return a > b || a != a ? a : b; }
+__device__ R nan_max(R a, R b) {
+  return a > b || a != a ? a : b;
+}
 
 // --- sums over threads. The order is fixed: pairs of lanes, then warps.
 
@@ -63,18 +72,25 @@ inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 struct Plus {
   template <class R>
-  __device__ R operator()(R a, R b) const { return a + b; }
+  __device__ R operator()(R a, R b) const {
+    return a + b;
+  }
 };
 struct NanMax {
   template <class R>
-  __device__ R operator()(R a, R b) const { return nan_max(a, b); }
+  __device__ R operator()(R a, R b) const {
+    return nan_max(a, b);
+  }
 };
 
 template <class R>
-__device__ R shuffle_xor(R value, int lanes) { return __shfl_xor_sync(kAllLanes, value, lanes); }
+__device__ R shuffle_xor(R value, int lanes) {
+  return __shfl_xor_sync(kAllLanes, value, lanes);
+}
 
-/// combine() over the values of all threads, the same in every thread. Blocks of whole warps in one dimension.
-/// combine must be associative; it sees the lower thread's value first. R: up to 16 bytes, trivial.
+/// combine() over the values of all threads, the same in every thread. Blocks of whole warps in one
+/// dimension. combine must be associative; it sees the lower thread's value first. R: up to 16 bytes,
+/// trivial.
 template <class R, class Combine>
 __device__ R block_reduce(R value, Combine combine) {
   PLUMAGE_SHARED(R, of_warps, 32);
@@ -91,8 +107,8 @@ __device__ R block_reduce(R value, Combine combine) {
   return value;
 }
 
-/// Adds up `parts` [values][blockDim.y][blockDim.x] over y, a power of two: thread y = 0 finds the sums in row 0 of each.
-/// Every thread has written its own places before, and all must call.
+/// Adds up `parts` [values][blockDim.y][blockDim.x] over y, a power of two: thread y = 0 finds the sums in
+/// row 0 of each. Every thread has written its own places before, and all must call.
 template <int kValues, class R, class Add>
 __device__ void reduce_rows(R* parts, Add add) {
   int stride = int(blockDim.x * blockDim.y), own = int(threadIdx.y * blockDim.x + threadIdx.x);

@@ -12,18 +12,21 @@ namespace plumage::cuda {
 
 inline constexpr int kThreads = 256;  ///< of a block, unless the kernel has a reason
 
-/// Queues kernel(arguments...) on the stream; the arguments are converted to the kernel's types and copied at once.
-/// A grid without blocks is no work and no error. Throws what check() throws.
+/// Queues kernel(arguments...) on the stream; the arguments are converted to the kernel's types and copied at
+/// once. A grid without blocks is no work and no error. Throws what check() throws.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
             const Arguments&... arguments) {
-  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "the kernel takes another number of arguments");
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments),
+                "the kernel takes another number of arguments");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
-  std::apply([&](auto&... value) {
-    std::array<void*, sizeof...(Parameters)> pointers{&value...};
-    check(cudaLaunchKernel(kernel, grid, block, pointers.data(), shared_bytes, stream), "kernel launch");
-  }, values);
+  std::apply(
+      [&](auto&... value) {
+        std::array<void*, sizeof...(Parameters)> pointers{&value...};
+        check(cudaLaunchKernel(kernel, grid, block, pointers.data(), shared_bytes, stream), "kernel launch");
+      },
+      values);
 }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

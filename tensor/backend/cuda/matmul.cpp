@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "tensor/backend/cuda/library.h"
+#include "tensor/backend/cuda/ops.h"
 #include "tensor/backend/cuda/plain.h"
 
 namespace plumage::cuda {

@@ -1,6 +1,6 @@
-// Batch normalisation with its residual and ReLU: bound by memory, so each pass reads 16 bytes along C at a time and
-// keeps what belongs to a channel in registers. Statistics: Welford by thread, merged over threads, then over chunks of
-// rows, always in the same order.
+// Batch normalisation with its residual and ReLU: bound by memory, so each pass reads 16 bytes along C at a
+// time and keeps what belongs to a channel in registers. Statistics: Welford by thread, merged over threads,
+// then over chunks of rows, always in the same order.
 #include "tensor/backend/cuda/device_code.h"
 #include "tensor/backend/cuda/launch.h"
 #include "tensor/backend/cuda/ops.h"
@@ -9,10 +9,11 @@ namespace plumage::cuda {
 namespace {
 
 constexpr int kScratch = 0;
-constexpr int kSharers = 8;  // threads that share the chunks of one channel, in the kernels that put them together
+constexpr int kSharers =
+    8;  // threads that share the chunks of one channel, in the kernels that put them together
 
-/// Rows [groups * group_rows, channels]. A block takes one chunk of a group's rows and blockDim.x packs of channels;
-/// its blockDim.y threads of a pack take every blockDim.y-th row.
+/// Rows [groups * group_rows, channels]. A block takes one chunk of a group's rows and blockDim.x packs of
+/// channels; its blockDim.y threads of a pack take every blockDim.y-th row.
 struct Tiling {
   int64_t channels = 0, groups = 1, group_rows = 0;
   int64_t tiles = 0, chunks = 0, chunk_rows = 0;
@@ -47,12 +48,15 @@ struct Place {
     group = b / at.tiles / at.chunks;
     channel = (tile * blockDim.x + threadIdx.x) * width;
     inside = channel < at.channels;
-    int64_t first = chunk * at.chunk_rows, last = first + at.chunk_rows < at.group_rows ? first + at.chunk_rows : at.group_rows;
+    int64_t first = chunk * at.chunk_rows,
+            last = first + at.chunk_rows < at.group_rows ? first + at.chunk_rows : at.group_rows;
     row = group * at.group_rows + first + threadIdx.y;
     end = inside ? group * at.group_rows + last : row;
   }
   /// Of its first channel among partials [groups, chunks, channels].
-  __device__ int64_t partial(const Tiling& at) const { return (group * at.chunks + chunk) * at.channels + channel; }
+  __device__ int64_t partial(const Tiling& at) const {
+    return (group * at.chunks + chunk) * at.channels + channel;
+  }
 };
 
 /// Count, mean and sum of squared deviations of some numbers.
@@ -99,12 +103,14 @@ __global__ void batch_norm_stats_chunk_kernel(Tiling at, const T* x, Moments<Rea
 
 /// threadIdx.x: channel, blockIdx.y: group; the threads of a channel share the chunks.
 template <class R>
-__global__ void batch_norm_stats_merge_kernel(int64_t channels, int64_t chunks, const Moments<R>* of_chunks, R* mean, R* variance) {
+__global__ void batch_norm_stats_merge_kernel(int64_t channels, int64_t chunks, const Moments<R>* of_chunks,
+                                              R* mean, R* variance) {
   PLUMAGE_SHARED(Moments<R>, parts, 32 * kSharers);
   int64_t c = thread_index(), g = blockIdx.y;
   Moments<R> all{0, 0, 0};
   if (c < channels)
-    for (int64_t i = threadIdx.y; i < chunks; i += kSharers) all = Merge{}(all, of_chunks[(g * chunks + i) * channels + c]);
+    for (int64_t i = threadIdx.y; i < chunks; i += kSharers)
+      all = Merge{}(all, of_chunks[(g * chunks + i) * channels + c]);
   parts[threadIdx.y * 32 + threadIdx.x] = all;
   reduce_rows<1>(static_cast<Moments<R>*>(parts), Merge{});
   if (threadIdx.y != 0 || c >= channels) return;
@@ -116,7 +122,8 @@ __global__ void batch_norm_stats_merge_kernel(int64_t channels, int64_t chunks, 
 dim3 merge_grid(const Tiling& at) { return dim3(grid_size(ceil_div(at.channels, 32)), unsigned(at.groups)); }
 const dim3 kMergeBlock(32, kSharers);
 
-/// Calls g(std::integral_constant<int, N>): N elements of T at a time where channels and pointers allow it, else one.
+/// Calls g(std::integral_constant<int, N>): N elements of T at a time where channels and pointers allow it,
+/// else one.
 template <class T, class G, class... P>
 void visit_width(int64_t channels, G&& g, const P*... pointers) {
   constexpr int kWide = int(16 / sizeof(T));
@@ -130,14 +137,19 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using R = Real<T>;
-    visit_width<T>(x.shape[-1], [&](auto width) {
-      constexpr int N = decltype(width)::value;
-      Tiling at(x.shape, mean.count(), N);
-      auto* chunks = static_cast<Moments<R>*>(context.scratch(at.partials() * int64_t(sizeof(Moments<R>)), kScratch));
-      launch(batch_norm_stats_chunk_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, x.as<T>(), chunks);
-      launch(batch_norm_stats_merge_kernel<R>, merge_grid(at), kMergeBlock, 0, stream(context), at.channels, at.chunks, chunks,
-             mean.as<R>(), variance.as<R>());
-    }, x.as<T>());
+    visit_width<T>(
+        x.shape[-1],
+        [&](auto width) {
+          constexpr int N = decltype(width)::value;
+          Tiling at(x.shape, mean.count(), N);
+          auto* chunks = static_cast<Moments<R>*>(
+              context.scratch(at.partials() * int64_t(sizeof(Moments<R>)), kScratch));
+          launch(batch_norm_stats_chunk_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, x.as<T>(),
+                 chunks);
+          launch(batch_norm_stats_merge_kernel<R>, merge_grid(at), kMergeBlock, 0, stream(context),
+                 at.channels, at.chunks, chunks, mean.as<R>(), variance.as<R>());
+        },
+        x.as<T>());
   });
 }
 
@@ -150,8 +162,13 @@ struct Norm {
   R epsilon;
   bool relu, batch_statistics;
   explicit Norm(const BatchNorm& n)
-      : mean(n.mean.as<R>()), variance(n.variance.as<R>()), gamma(n.gamma.as<R>()), beta(n.beta.as<R>()), epsilon(R(n.epsilon)),
-        relu(n.activation == Activation::relu), batch_statistics(n.batch_statistics) {}
+      : mean(n.mean.as<R>()),
+        variance(n.variance.as<R>()),
+        gamma(n.gamma.as<R>()),
+        beta(n.beta.as<R>()),
+        epsilon(R(n.epsilon)),
+        relu(n.activation == Activation::relu),
+        batch_statistics(n.batch_statistics) {}
 };
 
 /// residual may be null.
@@ -187,12 +204,15 @@ __global__ void batch_norm_apply_kernel(Tiling at, Norm<Real<T>> norm, const T* 
 void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    visit_width<T>(x.shape[-1], [&](auto width) {
-      constexpr int N = decltype(width)::value;
-      Tiling at(x.shape, norm.mean.count(), N);
-      launch(batch_norm_apply_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, Norm<Real<T>>(norm), x.as<T>(),
-             residual.as<T>(), y.as<T>());
-    }, x.as<T>(), residual.as<T>(), y.as<T>());
+    visit_width<T>(
+        x.shape[-1],
+        [&](auto width) {
+          constexpr int N = decltype(width)::value;
+          Tiling at(x.shape, norm.mean.count(), N);
+          launch(batch_norm_apply_kernel<N, T>, at.grid(), at.block, 0, stream(context), at,
+                 Norm<Real<T>>(norm), x.as<T>(), residual.as<T>(), y.as<T>());
+        },
+        x.as<T>(), residual.as<T>(), y.as<T>());
   });
 }
 
@@ -212,7 +232,8 @@ __device__ Pack<T, N> passed(const T* y, const T* dy, int64_t i) {
 
 /// Sums of d and of d * (x - mean) over one chunk: sums [2, groups, chunks, channels].
 template <int N, class T>
-__global__ void batch_norm_bwd_chunk_kernel(Tiling at, const Real<T>* means, const T* x, const T* y, const T* dy, Real<T>* sums) {
+__global__ void batch_norm_bwd_chunk_kernel(Tiling at, const Real<T>* means, const T* x, const T* y,
+                                            const T* dy, Real<T>* sums) {
   using R = Real<T>;
   PLUMAGE_SHARED(R, parts, 2 * N * kThreads);
   Place place(at, N);
@@ -249,10 +270,11 @@ struct Coefficients {
   Coefficients(R* memory, int64_t n) : of_d(memory), of_x(memory + n), constant(memory + 2 * n) {}
 };
 
-/// dx = gamma / std (d - mean(d) - xhat mean(d xhat)), xhat = (x - mean) / std; with running statistics gamma / std d.
-/// The groups one after the other, since dgamma and dbeta are sums over them; either may be null.
+/// dx = gamma / std (d - mean(d) - xhat mean(d xhat)), xhat = (x - mean) / std; with running statistics gamma
+/// / std d. The groups one after the other, since dgamma and dbeta are sums over them; either may be null.
 template <class R>
-__global__ void batch_norm_bwd_merge_kernel(Tiling at, Norm<R> norm, const R* sums, Coefficients<R> coefficients, R* dgamma, R* dbeta) {
+__global__ void batch_norm_bwd_merge_kernel(Tiling at, Norm<R> norm, const R* sums,
+                                            Coefficients<R> coefficients, R* dgamma, R* dbeta) {
   PLUMAGE_SHARED(R, parts, 2 * 32 * kSharers);
   int64_t c = thread_index(), stride = at.groups * at.chunks * at.channels;
   int own = int(threadIdx.y * 32 + threadIdx.x);
@@ -287,8 +309,9 @@ __global__ void batch_norm_bwd_merge_kernel(Tiling at, Norm<R> norm, const R* su
 
 /// dresidual may be null.
 template <int N, class T>
-__global__ void batch_norm_bwd_apply_kernel(Tiling at, const Real<T>* means, Coefficients<Real<T>> coefficients, const T* x,
-                                            const T* y, const T* dy, T* dx, T* dresidual) {
+__global__ void batch_norm_bwd_apply_kernel(Tiling at, const Real<T>* means,
+                                            Coefficients<Real<T>> coefficients, const T* x, const T* y,
+                                            const T* dy, T* dx, T* dresidual) {
   using R = Real<T>;
   Place place(at, N);
   if (!place.inside) return;
@@ -314,25 +337,30 @@ __global__ void batch_norm_bwd_apply_kernel(Tiling at, const Real<T>* means, Coe
 
 }  // namespace
 
-void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta, BatchNorm norm) {
+void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
+                    BatchNorm norm) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using R = Real<T>;
     const T* mask = norm.activation == Activation::relu ? y.as<T>() : nullptr;
-    visit_width<T>(x.shape[-1], [&](auto width) {
-      constexpr int N = decltype(width)::value;
-      Tiling at(x.shape, norm.mean.count(), N);
-      Norm<R> of(norm);
-      int64_t statistics = at.groups * at.channels;
-      auto* sums = static_cast<R*>(context.scratch((2 * at.partials() + 3 * statistics) * int64_t(sizeof(R)), kScratch));
-      Coefficients<R> coefficients(sums + 2 * at.partials(), statistics);
-      launch(batch_norm_bwd_chunk_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, of.mean, x.as<T>(), mask,
-             dy.as<T>(), sums);
-      launch(batch_norm_bwd_merge_kernel<R>, dim3(merge_grid(at).x), kMergeBlock, 0, stream(context), at, of, sums,
-             coefficients, dgamma.as<R>(), dbeta.as<R>());
-      launch(batch_norm_bwd_apply_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, of.mean, coefficients, x.as<T>(),
-             mask, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
-    }, x.as<T>(), mask, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
+    visit_width<T>(
+        x.shape[-1],
+        [&](auto width) {
+          constexpr int N = decltype(width)::value;
+          Tiling at(x.shape, norm.mean.count(), N);
+          Norm<R> of(norm);
+          int64_t statistics = at.groups * at.channels;
+          auto* sums = static_cast<R*>(
+              context.scratch((2 * at.partials() + 3 * statistics) * int64_t(sizeof(R)), kScratch));
+          Coefficients<R> coefficients(sums + 2 * at.partials(), statistics);
+          launch(batch_norm_bwd_chunk_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, of.mean,
+                 x.as<T>(), mask, dy.as<T>(), sums);
+          launch(batch_norm_bwd_merge_kernel<R>, dim3(merge_grid(at).x), kMergeBlock, 0, stream(context), at,
+                 of, sums, coefficients, dgamma.as<R>(), dbeta.as<R>());
+          launch(batch_norm_bwd_apply_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, of.mean,
+                 coefficients, x.as<T>(), mask, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
+        },
+        x.as<T>(), mask, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
   });
 }
 

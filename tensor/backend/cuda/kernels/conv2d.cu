@@ -1,5 +1,5 @@
-// The plain convolutions: f64, and what cuDNN has no engine for (tensor/backend/cuda/conv.cpp). Each is a product of
-// matrices that are never built: the readers below find an element of theirs in x, w or dy.
+// The plain convolutions: f64, and what cuDNN has no engine for (tensor/backend/cuda/conv.cpp). Each is a
+// product of matrices that are never built: the readers below find an element of theirs in x, w or dy.
 #include "tensor/backend/cuda/kernels/product.h"
 #include "tensor/backend/cuda/plain.h"
 
@@ -10,7 +10,16 @@ namespace {
 struct Sizes {
   int64_t N, H, W, C, K, R, S, P, Q, stride, pad;
   Sizes(const Shape& x, const Shape& w, const Shape& y, const Window& window)
-      : N(x[0]), H(x[1]), W(x[2]), C(x[3]), K(w[0]), R(w[1]), S(w[2]), P(y[1]), Q(y[2]), stride(window.stride),
+      : N(x[0]),
+        H(x[1]),
+        W(x[2]),
+        C(x[3]),
+        K(w[0]),
+        R(w[1]),
+        S(w[2]),
+        P(y[1]),
+        Q(y[2]),
+        stride(window.stride),
         pad(window.pad) {}
 };
 
@@ -58,7 +67,9 @@ template <class T>
 struct Filters {
   const T* w;
   int64_t size;
-  __device__ Real<T> operator()(int64_t, int64_t place, int64_t k) const { return Real<T>(w[k * size + place]); }
+  __device__ Real<T> operator()(int64_t, int64_t place, int64_t k) const {
+    return Real<T>(w[k * size + place]);
+  }
 };
 
 /// w as [R S K, C].
@@ -77,7 +88,9 @@ template <class T>
 struct GradientByChannel {
   const T* dy;
   int64_t K;
-  __device__ Real<T> operator()(int64_t, int64_t k, int64_t pixel) const { return Real<T>(dy[pixel * K + k]); }
+  __device__ Real<T> operator()(int64_t, int64_t k, int64_t pixel) const {
+    return Real<T>(dy[pixel * K + k]);
+  }
 };
 
 /// Adds onto what is there, if anything is: it may be the memory that is written.
@@ -124,7 +137,8 @@ template <class T>
 void correlate(Context& context, In x, In w, Out y, Window window, auto store) {
   Sizes z(x.shape, w.shape, y.shape, window);
   int64_t places = z.R * z.S * z.C;
-  product<Real<T>>(context, {1, z.N * z.P * z.Q, z.K, places}, Patches<T>{x.as<T>(), z}, Filters<T>{w.as<T>(), places}, store);
+  product<Real<T>>(context, {1, z.N * z.P * z.Q, z.K, places}, Patches<T>{x.as<T>(), z},
+                   Filters<T>{w.as<T>(), places}, store);
 }
 
 }  // namespace
@@ -136,10 +150,12 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   });
 }
 
-void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation) {
+void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window,
+                   Activation activation) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    correlate<T>(context, x, w, y, window, StoreFinished<T>{y.as<T>(), y.shape[3], finish_of<T>(shift, residual, activation)});
+    correlate<T>(context, x, w, y, window,
+                 StoreFinished<T>{y.as<T>(), y.shape[3], finish_of<T>(shift, residual, activation)});
   });
 }
 
@@ -184,16 +200,16 @@ __global__ void pad_last_kernel(int64_t count, int64_t from, int64_t to, const T
 void finish_frozen(Context& context, In shift, In residual, Out y, Activation activation) {
   visit_float(y.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(finish_frozen_kernel<T>, blocks_for(y.count()), kThreads, 0, stream(context), y.count(), y.shape[-1],
-           finish_of<T>(shift, residual, activation), y.as<T>());
+    launch(finish_frozen_kernel<T>, blocks_for(y.count()), kThreads, 0, stream(context), y.count(),
+           y.shape[-1], finish_of<T>(shift, residual, activation), y.as<T>());
   });
 }
 
 void pad_last(Context& context, In x, Out y) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(pad_last_kernel<T>, blocks_for(y.count()), kThreads, 0, stream(context), y.count(), x.shape[-1], y.shape[-1],
-           x.as<T>(), y.as<T>());
+    launch(pad_last_kernel<T>, blocks_for(y.count()), kThreads, 0, stream(context), y.count(), x.shape[-1],
+           y.shape[-1], x.as<T>(), y.as<T>());
   });
 }
 

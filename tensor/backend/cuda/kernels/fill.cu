@@ -1,5 +1,5 @@
-// Constants, random numbers and casts. Random numbers are the CPU's: uniform ones bit for bit, normal ones as far as the
-// two machines' log and sin agree.
+// Constants, random numbers and casts. Random numbers are the CPU's: uniform ones bit for bit, normal ones as
+// far as the two machines' log and sin agree.
 #include "tensor/backend/convert.h"
 #include "tensor/backend/cuda/kernels/map.h"
 #include "tensor/backend/cuda/ops.h"
@@ -50,8 +50,8 @@ template <class Numbers>
 void random(Context& context, Out y, PhiloxKey key, Numbers numbers) {
   visit_float(y.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(random_kernel<Numbers, T>, blocks_for(ceil_div(y.count(), 4)), kThreads, 0, stream(context), y.count(), key,
-           numbers, y.as<T>());
+    launch(random_kernel<Numbers, T>, blocks_for(ceil_div(y.count(), 4)), kThreads, 0, stream(context),
+           y.count(), key, numbers, y.as<T>());
   });
 }
 

@@ -33,8 +33,8 @@ void map(Context& context, int64_t count, F f, Y* y, const X*... x) {
   void (*wide)(int64_t, F, Y*, const X*...) = map_kernel<kWide, F, Y, X...>;
   void (*single)(int64_t, F, Y*, const X*...) = map_kernel<1, F, Y, X...>;
   bool packs = aligned<kWide>(y, x...);
-  launch(packs ? wide : single, blocks_for(packs ? ceil_div(count, kWide) : count), kThreads, 0, stream(context), count,
-         f, y, x...);
+  launch(packs ? wide : single, blocks_for(packs ? ceil_div(count, kWide) : count), kThreads, 0,
+         stream(context), count, f, y, x...);
 }
 
 }  // namespace plumage::cuda

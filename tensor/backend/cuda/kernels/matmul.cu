@@ -27,7 +27,8 @@ struct StoreMatrix {
 }  // namespace
 
 void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b) {
-  ProductSizes z{y.shape.rank() == 3 ? y.shape[0] : 1, y.shape[-2], y.shape[-1], a.shape[transpose_a ? -2 : -1]};
+  ProductSizes z{y.shape.rank() == 3 ? y.shape[0] : 1, y.shape[-2], y.shape[-1],
+                 a.shape[transpose_a ? -2 : -1]};
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     Matrices<T> of_a{a.as<T>(), z.M * z.K, transpose_a ? 1 : z.K, transpose_a ? z.M : 1};

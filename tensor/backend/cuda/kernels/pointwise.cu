@@ -33,9 +33,8 @@ struct Affine {
 void unary(Context& context, UnaryFn fn, In x, Out y) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    functors::visit(fn, [&](auto f) {
-      map(context, y.count(), Forward<decltype(f), T>{}, y.as<T>(), x.as<T>());
-    });
+    functors::visit(
+        fn, [&](auto f) { map(context, y.count(), Forward<decltype(f), T>{}, y.as<T>(), x.as<T>()); });
   });
 }
 
@@ -58,7 +57,8 @@ void affine(Context& context, In x, Out y, double scale, double shift) {
 void accumulate(Context& context, In x, Out y) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    map(context, y.count(), Combine<functors::Add, T>{}, y.as<T>(), static_cast<const T*>(y.as<T>()), x.as<T>());
+    map(context, y.count(), Combine<functors::Add, T>{}, y.as<T>(), static_cast<const T*>(y.as<T>()),
+        x.as<T>());
   });
 }
 
@@ -75,8 +75,8 @@ __device__ Pack<T, N> load_stretched(const T* row, int64_t j, int64_t step) {
 
 /// N divides the last dimension, so that a pack lies in one row.
 template <int N, class F, class T>
-__global__ void binary_fwd_broadcast_kernel(int64_t count, const __grid_constant__ Joined at, Joined::Dimension inner, F f, const T* a, const T* b,
-                                            T* y) {
+__global__ void binary_fwd_broadcast_kernel(int64_t count, const __grid_constant__ Joined at,
+                                            Joined::Dimension inner, F f, const T* a, const T* b, T* y) {
   int64_t i = thread_index() * N;
   if (i >= count) return;
   int64_t row = quotient(i, inner.size), j = i - row * inner.size;
@@ -100,13 +100,14 @@ void binary(Context& context, BinaryFn fn, In a, In b, Out y) {
     using T = decltype(zero);
     constexpr int kWide = int(16 / sizeof(T));
     bool packs = at.inner().size % kWide == 0 && aligned<kWide>(y.as<T>()) &&
-                 (!at.inner().a_step || aligned<kWide>(a.as<T>())) && (!at.inner().b_step || aligned<kWide>(b.as<T>()));
+                 (!at.inner().a_step || aligned<kWide>(a.as<T>())) &&
+                 (!at.inner().b_step || aligned<kWide>(b.as<T>()));
     functors::visit(fn, [&](auto functor) {
       using F = Combine<decltype(functor), T>;
       if (dense) return map(context, y.count(), F{}, y.as<T>(), a.as<T>(), b.as<T>());
       launch(packs ? binary_fwd_broadcast_kernel<kWide, F, T> : binary_fwd_broadcast_kernel<1, F, T>,
-             blocks_for(packs ? y.count() / kWide : y.count()), kThreads, 0, stream(context), y.count(), at, at.inner(),
-             F{}, a.as<T>(), b.as<T>(), y.as<T>());
+             blocks_for(packs ? y.count() / kWide : y.count()), kThreads, 0, stream(context), y.count(), at,
+             at.inner(), F{}, a.as<T>(), b.as<T>(), y.as<T>());
     });
   });
 }

@@ -1,5 +1,5 @@
-// Pooling and nearest upsampling of images [N,H,W,C] with their gradients: one thread makes one output pixel's 16 bytes
-// along C, so that gradients are gathered in a fixed order and nothing is added atomically.
+// Pooling and nearest upsampling of images [N,H,W,C] with their gradients: one thread makes one output
+// pixel's 16 bytes along C, so that gradients are gathered in a fixed order and nothing is added atomically.
 #include "tensor/backend/cuda/device_code.h"
 #include "tensor/backend/cuda/launch.h"
 #include "tensor/backend/cuda/ops.h"
@@ -38,14 +38,16 @@ __device__ Span under(int64_t p, int64_t stride, int64_t pad, int64_t kernel, in
 
 /// Outputs whose windows cover pixel h.
 __device__ Span covering(int64_t h, int64_t stride, int64_t pad, int64_t kernel, int64_t outputs) {
-  int64_t last = quotient(h + pad, stride), before = h + pad - kernel;  // before: the last window that ends too early
+  int64_t last = quotient(h + pad, stride),
+          before = h + pad - kernel;  // before: the last window that ends too early
   int64_t first = before < 0 ? 0 : quotient(before, stride) + 1;
   return {first, last + 1 < outputs ? last + 1 : outputs};
 }
 
 /// The first maximum; NaN wins.
 template <int N, class T>
-__global__ void max_pool_fwd_kernel(int64_t count, Image in, Image out, Window window, const T* x, T* y, int32_t* argmax) {
+__global__ void max_pool_fwd_kernel(int64_t count, Image in, Image out, Window window, const T* x, T* y,
+                                    int32_t* argmax) {
   int64_t i = thread_index() * N;
   if (i >= count) return;
   Pixel o(out, i);
@@ -73,7 +75,8 @@ __global__ void max_pool_fwd_kernel(int64_t count, Image in, Image out, Window w
 }
 
 template <int N, class T>
-__global__ void max_pool_bwd_kernel(int64_t count, Image in, Image out, Window window, const T* dy, const int32_t* argmax, T* dx) {
+__global__ void max_pool_bwd_kernel(int64_t count, Image in, Image out, Window window, const T* dy,
+                                    const int32_t* argmax, T* dx) {
   int64_t i = thread_index() * N;
   if (i >= count) return;
   Pixel x(in, i);
@@ -99,7 +102,8 @@ __global__ void max_pool_bwd_kernel(int64_t count, Image in, Image out, Window w
 
 /// y = (sum of x over rows x columns of pixels of image n) / area
 template <int N, class T>
-__device__ void store_mean(const Image& in, int64_t n, Span rows, Span columns, int64_t c, Real<T> area, const T* x, T* y) {
+__device__ void store_mean(const Image& in, int64_t n, Span rows, Span columns, int64_t c, Real<T> area,
+                           const T* x, T* y) {
   Real<T> sum[N] = {};
   for (int64_t h = rows.first; h < rows.end; ++h)
     for (int64_t w = columns.first; w < columns.end; ++w) {
@@ -167,10 +171,12 @@ __global__ void upsample_bwd_kernel(int64_t count, Image in, Image out, int64_t 
   int64_t i = thread_index() * N;
   if (i >= count) return;
   Pixel x(in, i);
-  store_mean<N>(out, x.n, {x.h * factor, (x.h + 1) * factor}, {x.w * factor, (x.w + 1) * factor}, x.c, Real<T>(1), dy, dx + i);
+  store_mean<N>(out, x.n, {x.h * factor, (x.h + 1) * factor}, {x.w * factor, (x.w + 1) * factor}, x.c,
+                Real<T>(1), dy, dx + i);
 }
 
-/// Calls g(type, width) for elements of the written tensor's type, N at a time where C and the pointers allow it.
+/// Calls g(type, width) for elements of the written tensor's type, N at a time where C and the pointers allow
+/// it.
 template <class G>
 void visit_packs(const Out& written, int64_t channels, uintptr_t addresses, G&& g) {
   if (written.count() == 0) return;
@@ -186,29 +192,32 @@ uintptr_t address(const void* p) { return reinterpret_cast<uintptr_t>(p); }
 }  // namespace
 
 void max_pool(Context& context, In x, Out y, Out argmax, Window window) {
-  visit_packs(y, y.shape[3], address(x.data) | address(y.data) | address(argmax.data), [&](auto zero, auto width) {
-    using T = decltype(zero);
-    constexpr int N = decltype(width)::value;
-    launch(max_pool_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(), Image(x.shape),
-           Image(y.shape), window, x.as<T>(), y.as<T>(), argmax.as<int32_t>());
-  });
+  visit_packs(
+      y, y.shape[3], address(x.data) | address(y.data) | address(argmax.data), [&](auto zero, auto width) {
+        using T = decltype(zero);
+        constexpr int N = decltype(width)::value;
+        launch(max_pool_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(),
+               Image(x.shape), Image(y.shape), window, x.as<T>(), y.as<T>(), argmax.as<int32_t>());
+      });
 }
 
 void max_pool_bwd(Context& context, In dy, In argmax, Out dx, Window window) {
-  visit_packs(dx, dx.shape[3], address(dy.data) | address(dx.data) | address(argmax.data), [&](auto zero, auto width) {
-    using T = decltype(zero);
-    constexpr int N = decltype(width)::value;
-    launch(max_pool_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context), dx.count(), Image(dx.shape),
-           Image(dy.shape), window, dy.as<T>(), argmax.as<int32_t>(), dx.as<T>());
-  });
+  visit_packs(dx, dx.shape[3], address(dy.data) | address(dx.data) | address(argmax.data),
+              [&](auto zero, auto width) {
+                using T = decltype(zero);
+                constexpr int N = decltype(width)::value;
+                launch(max_pool_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context),
+                       dx.count(), Image(dx.shape), Image(dy.shape), window, dy.as<T>(), argmax.as<int32_t>(),
+                       dx.as<T>());
+              });
 }
 
 void avg_pool(Context& context, In x, Out y, Window window) {
   visit_packs(y, y.shape[3], address(x.data) | address(y.data), [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
-    launch(avg_pool_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(), Image(x.shape),
-           Image(y.shape), window, x.as<T>(), y.as<T>());
+    launch(avg_pool_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(),
+           Image(x.shape), Image(y.shape), window, x.as<T>(), y.as<T>());
   });
 }
 
@@ -216,8 +225,8 @@ void avg_pool_bwd(Context& context, In dy, Out dx, Window window) {
   visit_packs(dx, dx.shape[3], address(dy.data) | address(dx.data), [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
-    launch(avg_pool_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context), dx.count(), Image(dx.shape),
-           Image(dy.shape), window, dy.as<T>(), dx.as<T>());
+    launch(avg_pool_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context), dx.count(),
+           Image(dx.shape), Image(dy.shape), window, dy.as<T>(), dx.as<T>());
   });
 }
 
@@ -225,8 +234,8 @@ void global_avg_pool(Context& context, In x, Out y) {
   visit_packs(y, x.shape[3], address(x.data) | address(y.data), [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
-    launch(global_avg_pool_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(),
-           Image(x.shape), x.as<T>(), y.as<T>());
+    launch(global_avg_pool_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context),
+           y.count(), Image(x.shape), x.as<T>(), y.as<T>());
   });
 }
 
@@ -234,8 +243,8 @@ void global_avg_pool_bwd(Context& context, In dy, Out dx) {
   visit_packs(dx, dx.shape[3], address(dy.data) | address(dx.data), [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
-    launch(global_avg_pool_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context), dx.count(),
-           Image(dx.shape), dy.as<T>(), dx.as<T>());
+    launch(global_avg_pool_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context),
+           dx.count(), Image(dx.shape), dy.as<T>(), dx.as<T>());
   });
 }
 
@@ -243,8 +252,8 @@ void upsample(Context& context, In x, Out y, int factor) {
   visit_packs(y, y.shape[3], address(x.data) | address(y.data), [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
-    launch(upsample_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(), Image(x.shape),
-           Image(y.shape), factor, x.as<T>(), y.as<T>());
+    launch(upsample_fwd_kernel<N, T>, blocks_for(y.count() / N), kThreads, 0, stream(context), y.count(),
+           Image(x.shape), Image(y.shape), factor, x.as<T>(), y.as<T>());
   });
 }
 
@@ -252,8 +261,8 @@ void upsample_bwd(Context& context, In dy, Out dx, int factor) {
   visit_packs(dx, dx.shape[3], address(dy.data) | address(dx.data), [&](auto zero, auto width) {
     using T = decltype(zero);
     constexpr int N = decltype(width)::value;
-    launch(upsample_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context), dx.count(), Image(dx.shape),
-           Image(dy.shape), factor, dy.as<T>(), dx.as<T>());
+    launch(upsample_bwd_kernel<N, T>, blocks_for(dx.count() / N), kThreads, 0, stream(context), dx.count(),
+           Image(dx.shape), Image(dy.shape), factor, dy.as<T>(), dx.as<T>());
   });
 }
 

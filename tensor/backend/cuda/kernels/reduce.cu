@@ -56,8 +56,8 @@ struct Split {
   }
 };
 
-/// y[chunk, o] = sum of x over the summed elements of one chunk. blockIdx.y: chunk; threadIdx.x: o; threadIdx.y shares
-/// the elements.
+/// y[chunk, o] = sum of x over the summed elements of one chunk. blockIdx.y: chunk; threadIdx.x: o;
+/// threadIdx.y shares the elements.
 template <class T, class Y>
 __global__ void sum_to_chunk_kernel(Split at, int64_t chunk_size, const T* x, Y* y) {
   PLUMAGE_SHARED(Real<T>, sums, kThreads);
@@ -67,7 +67,8 @@ __global__ void sum_to_chunk_kernel(Split at, int64_t chunk_size, const T* x, Y*
   Real<T> sum = 0;
   if (o < at.kept.count) {
     const T* first = x + at.kept.offset(o);
-    for (int64_t i = chunk * chunk_size + threadIdx.y; i < end; i += blockDim.y) sum += Real<T>(first[at.summed.offset(i)]);
+    for (int64_t i = chunk * chunk_size + threadIdx.y; i < end; i += blockDim.y)
+      sum += Real<T>(first[at.summed.offset(i)]);
   }
   sums[threadIdx.y * blockDim.x + threadIdx.x] = sum;
   reduce_rows<1>(static_cast<Real<T>*>(sums), Plus{});
@@ -76,9 +77,11 @@ __global__ void sum_to_chunk_kernel(Split at, int64_t chunk_size, const T* x, Y*
 
 template <class T, class Y>
 void sum_chunks(Context& context, const Split& at, int64_t chunks, const T* x, Y* y) {
-  dim3 block = at.rows_run_on ? dim3(1, unsigned(at.summed.count <= 32 ? 32 : kThreads)) : dim3(32, kThreads / 32);
+  dim3 block =
+      at.rows_run_on ? dim3(1, unsigned(at.summed.count <= 32 ? 32 : kThreads)) : dim3(32, kThreads / 32);
   dim3 grid(grid_size(ceil_div(at.kept.count, block.x)), unsigned(chunks));
-  launch(sum_to_chunk_kernel<T, Y>, grid, block, 0, stream(context), at, ceil_div(at.summed.count, chunks), x, y);
+  launch(sum_to_chunk_kernel<T, Y>, grid, block, 0, stream(context), at, ceil_div(at.summed.count, chunks), x,
+         y);
 }
 
 }  // namespace
@@ -147,8 +150,8 @@ void max_last(Context& context, In x, Out y, Out index) {
   int64_t columns = x.shape[-1];
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(max_last_rows_kernel<T>, blocks_for_rows(y.count()), threads_for_row(columns), 0, stream(context), y.count(),
-           columns, x.as<T>(), y.as<T>(), index.as<int64_t>());
+    launch(max_last_rows_kernel<T>, blocks_for_rows(y.count()), threads_for_row(columns), 0, stream(context),
+           y.count(), columns, x.as<T>(), y.as<T>(), index.as<int64_t>());
   });
 }
 

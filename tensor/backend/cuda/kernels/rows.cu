@@ -7,7 +7,8 @@ namespace plumage::cuda {
 namespace {
 
 template <class T>
-__global__ void l2_normalize_fwd_rows_kernel(int64_t rows, int64_t columns, const T* x, T* y, Real<T>* norm, Real<T> epsilon) {
+__global__ void l2_normalize_fwd_rows_kernel(int64_t rows, int64_t columns, const T* x, T* y, Real<T>* norm,
+                                             Real<T> epsilon) {
   using R = Real<T>;
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     const T* in = x + r * columns;
@@ -21,8 +22,8 @@ __global__ void l2_normalize_fwd_rows_kernel(int64_t rows, int64_t columns, cons
 
 /// dx = (dy - y (y . dy)) / norm; where the length was cut to epsilon it is a constant: dx = dy / epsilon
 template <class T>
-__global__ void l2_normalize_bwd_rows_kernel(int64_t rows, int64_t columns, const T* y, const Real<T>* norm, const T* dy, T* dx,
-                                             Real<T> epsilon) {
+__global__ void l2_normalize_bwd_rows_kernel(int64_t rows, int64_t columns, const T* y, const Real<T>* norm,
+                                             const T* dy, T* dx, Real<T> epsilon) {
   using R = Real<T>;
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     const T *unit = y + r * columns, *g = dy + r * columns;
@@ -41,8 +42,9 @@ void l2_normalize(Context& context, In x, Out y, Out norm, double epsilon) {
   int64_t columns = x.shape[-1];
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(l2_normalize_fwd_rows_kernel<T>, blocks_for_rows(norm.count()), threads_for_row(columns), 0, stream(context),
-           norm.count(), columns, x.as<T>(), y.as<T>(), norm.as<Real<T>>(), Real<T>(epsilon));
+    launch(l2_normalize_fwd_rows_kernel<T>, blocks_for_rows(norm.count()), threads_for_row(columns), 0,
+           stream(context), norm.count(), columns, x.as<T>(), y.as<T>(), norm.as<Real<T>>(),
+           Real<T>(epsilon));
   });
 }
 
@@ -50,14 +52,16 @@ void l2_normalize_bwd(Context& context, In y, In norm, In dy, Out dx, double eps
   int64_t columns = y.shape[-1];
   visit_float(y.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(l2_normalize_bwd_rows_kernel<T>, blocks_for_rows(norm.count()), threads_for_row(columns), 0, stream(context),
-           norm.count(), columns, y.as<T>(), norm.as<Real<T>>(), dy.as<T>(), dx.as<T>(), Real<T>(epsilon));
+    launch(l2_normalize_bwd_rows_kernel<T>, blocks_for_rows(norm.count()), threads_for_row(columns), 0,
+           stream(context), norm.count(), columns, y.as<T>(), norm.as<Real<T>>(), dy.as<T>(), dx.as<T>(),
+           Real<T>(epsilon));
   });
 }
 
 namespace {
 
-/// Calls g with the largest word, 1 to 16 bytes, whose size divides all of `multiples` (byte counts and addresses).
+/// Calls g with the largest word, 1 to 16 bytes, whose size divides all of `multiples` (byte counts and
+/// addresses).
 template <class G>
 void visit_word(uint64_t multiples, G&& g) {
   if (multiples % 16 == 0) return g(uint4{});
@@ -71,7 +75,8 @@ uint64_t bits_of(const void* p) { return reinterpret_cast<uintptr_t>(p); }
 
 /// y[r] = x[index[r]], rows of `width` words
 template <class Word>
-__global__ void gather_rows_kernel(int64_t words, int64_t width, const Word* x, const int64_t* index, Word* y) {
+__global__ void gather_rows_kernel(int64_t words, int64_t width, const Word* x, const int64_t* index,
+                                   Word* y) {
   int64_t i = thread_index();
   if (i >= words) return;
   int64_t r = quotient(i, width);
@@ -86,9 +91,11 @@ __global__ void copy_block_kernel(Block block, const Word* x, Word* y) {
   y[row * block.y_pitch + block.y_offset + place] = x[row * block.x_pitch + block.x_offset + place];
 }
 
-/// dx[row] = sum of dy[r] over the r that point at the row, in order of r: one thread a column, the index read by all
+/// dx[row] = sum of dy[r] over the r that point at the row, in order of r: one thread a column, the index
+/// read by all
 template <class T>
-__global__ void scatter_add_rows_kernel(int64_t count, int64_t width, int64_t picked, const T* dy, const int64_t* index, T* dx) {
+__global__ void scatter_add_rows_kernel(int64_t count, int64_t width, int64_t picked, const T* dy,
+                                        const int64_t* index, T* dx) {
   int64_t i = thread_index();
   if (i >= count) return;
   int64_t row = quotient(i, width), place = i - row * width;
@@ -106,8 +113,8 @@ void gather_rows(Context& context, In x, In index, Out y) {
   visit_word(uint64_t(row_bytes) | bits_of(x.data) | bits_of(y.data), [&](auto zero) {
     using Word = decltype(zero);
     int64_t width = row_bytes / int64_t(sizeof(Word)), words = index.count() * width;
-    launch(gather_rows_kernel<Word>, blocks_for(words), kThreads, 0, stream(context), words, width, x.as<Word>(),
-           index.as<int64_t>(), y.as<Word>());
+    launch(gather_rows_kernel<Word>, blocks_for(words), kThreads, 0, stream(context), words, width,
+           x.as<Word>(), index.as<int64_t>(), y.as<Word>());
   });
 }
 
@@ -116,22 +123,23 @@ void scatter_add_rows(Context& context, In dy, In index, Out dx) {
   int64_t width = dx.count() / dx.shape[0];
   visit_float(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(scatter_add_rows_kernel<T>, blocks_for(dx.count()), kThreads, 0, stream(context), dx.count(), width, index.count(),
-           dy.as<T>(), index.as<int64_t>(), dx.as<T>());
+    launch(scatter_add_rows_kernel<T>, blocks_for(dx.count()), kThreads, 0, stream(context), dx.count(),
+           width, index.count(), dy.as<T>(), index.as<int64_t>(), dx.as<T>());
   });
 }
 
 void copy_block(Context& context, In x, Out y, Block block) {
   int64_t size = size_of(x.dtype);
   uint64_t multiples = bits_of(x.data) | bits_of(y.data);
-  for (int64_t n : {block.width, block.x_pitch, block.y_pitch, block.x_offset, block.y_offset}) multiples |= uint64_t(n * size);
+  for (int64_t n : {block.width, block.x_pitch, block.y_pitch, block.x_offset, block.y_offset})
+    multiples |= uint64_t(n * size);
   visit_word(multiples, [&](auto zero) {
     using Word = decltype(zero);
     auto words = [&](int64_t elements) { return elements * size / int64_t(sizeof(Word)); };
-    Block of_words{block.outer, words(block.width), words(block.x_pitch), words(block.y_pitch), words(block.x_offset),
-                   words(block.y_offset)};
-    launch(copy_block_kernel<Word>, blocks_for(of_words.outer * of_words.width), kThreads, 0, stream(context), of_words,
-           x.as<Word>(), y.as<Word>());
+    Block of_words{block.outer,          words(block.width),    words(block.x_pitch),
+                   words(block.y_pitch), words(block.x_offset), words(block.y_offset)};
+    launch(copy_block_kernel<Word>, blocks_for(of_words.outer * of_words.width), kThreads, 0, stream(context),
+           of_words, x.as<Word>(), y.as<Word>());
   });
 }
 

@@ -35,7 +35,9 @@ __device__ R log_probability(R x, LogSum<R> s) {
 
 /// The same where only the sum of both is at hand.
 template <class R>
-__device__ R probability(R x, R lse) { return std::exp(log_probability(x, LogSum<R>{lse, R(0)})); }
+__device__ R probability(R x, R lse) {
+  return std::exp(log_probability(x, LogSum<R>{lse, R(0)}));
+}
 
 template <class T>
 __global__ void softmax_fwd_rows_kernel(int64_t rows, int64_t columns, const T* x, T* y) {
@@ -90,7 +92,8 @@ __global__ void logsumexp_fwd_rows_kernel(int64_t rows, int64_t columns, const T
 }
 
 template <class T>
-__global__ void logsumexp_bwd_rows_kernel(int64_t rows, int64_t columns, const T* x, const T* y, const T* dy, T* dx) {
+__global__ void logsumexp_bwd_rows_kernel(int64_t rows, int64_t columns, const T* x, const T* y, const T* dy,
+                                          T* dx) {
   using R = Real<T>;
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {  // dx = dy softmax(x)
     R lse = R(y[r]), g = R(dy[r]);
@@ -100,8 +103,8 @@ __global__ void logsumexp_bwd_rows_kernel(int64_t rows, int64_t columns, const T
 }
 
 template <class T>
-__global__ void cross_entropy_fwd_rows_kernel(int64_t rows, int64_t columns, const T* logits, const int64_t* labels, T* loss,
-                                              Real<T>* lse) {
+__global__ void cross_entropy_fwd_rows_kernel(int64_t rows, int64_t columns, const T* logits,
+                                              const int64_t* labels, T* loss, Real<T>* lse) {
   using R = Real<T>;
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     LogSum<R> s = log_sum(logits + r * columns, columns);
@@ -113,8 +116,9 @@ __global__ void cross_entropy_fwd_rows_kernel(int64_t rows, int64_t columns, con
 }
 
 template <class T>
-__global__ void cross_entropy_bwd_rows_kernel(int64_t rows, int64_t columns, const T* logits, const int64_t* labels,
-                                              const Real<T>* lse, const T* dloss, T* dlogits) {
+__global__ void cross_entropy_bwd_rows_kernel(int64_t rows, int64_t columns, const T* logits,
+                                              const int64_t* labels, const Real<T>* lse, const T* dloss,
+                                              T* dlogits) {
   using R = Real<T>;
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {  // dloss (softmax - one-hot)
     R row_lse = lse[r], g = R(dloss[r]);
@@ -138,8 +142,8 @@ template <class... Parameters, class... Arguments>
 void launch_rows(Context& context, void (*kernel)(int64_t, int64_t, Parameters...), const Shape& shape,
                  const Arguments&... arguments) {
   Rows rows(shape);
-  launch(kernel, blocks_for_rows(rows.count), threads_for_row(rows.columns), 0, stream(context), rows.count, rows.columns,
-         arguments...);
+  launch(kernel, blocks_for_rows(rows.count), threads_for_row(rows.columns), 0, stream(context), rows.count,
+         rows.columns, arguments...);
 }
 
 }  // namespace
@@ -189,8 +193,8 @@ void logsumexp_bwd(Context& context, In x, In y, In dy, Out dx) {
 void cross_entropy(Context& context, In logits, In labels, Out loss, Out lse) {
   visit_float(logits.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch_rows(context, cross_entropy_fwd_rows_kernel<T>, logits.shape, logits.as<T>(), labels.as<int64_t>(), loss.as<T>(),
-                lse.as<Real<T>>());
+    launch_rows(context, cross_entropy_fwd_rows_kernel<T>, logits.shape, logits.as<T>(), labels.as<int64_t>(),
+                loss.as<T>(), lse.as<Real<T>>());
   });
 }
 

@@ -25,14 +25,16 @@ __device__ bool before(Entry<R> a, Entry<R> b, bool largest) {
 
 /// Each element counts those before it: its place. For rows that are short, or of which most is wanted.
 template <class T>
-__global__ void top_k_count_kernel(int64_t rows, int64_t columns, int64_t k, const T* x, T* values, int64_t* index, bool largest) {
+__global__ void top_k_count_kernel(int64_t rows, int64_t columns, int64_t k, const T* x, T* values,
+                                   int64_t* index, bool largest) {
   using R = Real<T>;
   int64_t i = thread_index();
   if (i >= rows * columns) return;
   int64_t r = quotient(i, columns), c = i - r * columns, place = 0;
   const T* row = x + r * columns;
   Entry<R> own{R(row[c]), c};
-  for (int64_t other = 0; other < columns; ++other) place += before(Entry<R>{R(row[other]), other}, own, largest);
+  for (int64_t other = 0; other < columns; ++other)
+    place += before(Entry<R>{R(row[other]), other}, own, largest);
   if (place >= k) return;
   values[r * k + place] = row[c];
   index[r * k + place] = c;
@@ -56,10 +58,11 @@ __device__ void sort_shared(Entry<R>* entries, int n, bool largest) {
   __syncthreads();
 }
 
-/// The best `kept` so far stay in the first half; the row passes through the second, `kept` elements at a time.
+/// The best `kept` so far stay in the first half; the row passes through the second, `kept` elements at a
+/// time.
 template <class T>
-__global__ void top_k_merge_kernel(int64_t rows, int64_t columns, int kept, int64_t k, const T* x, T* values, int64_t* index,
-                                   bool largest) {
+__global__ void top_k_merge_kernel(int64_t rows, int64_t columns, int kept, int64_t k, const T* x, T* values,
+                                   int64_t* index, bool largest) {
   using R = Real<T>;
   PLUMAGE_DYNAMIC_SHARED(Entry<R>, entries);
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
@@ -80,8 +83,8 @@ __global__ void top_k_merge_kernel(int64_t rows, int64_t columns, int kept, int6
   }
 }
 
-constexpr int64_t kMostKept = 1024;       // 2 * 1024 entries of 16 bytes: 32 KiB of shared memory
-constexpr int64_t kShortRow = 512;        // up to here counting costs less than sorting
+constexpr int64_t kMostKept = 1024;  // 2 * 1024 entries of 16 bytes: 32 KiB of shared memory
+constexpr int64_t kShortRow = 512;   // up to here counting costs less than sorting
 
 }  // namespace
 
@@ -90,13 +93,13 @@ void top_k(Context& context, In x, Out values, Out index, bool largest) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     if (columns <= kShortRow || k > kMostKept)
-      return launch(top_k_count_kernel<T>, blocks_for(rows * columns), kThreads, 0, stream(context), rows, columns, k,
-                    x.as<T>(), values.as<T>(), index.as<int64_t>(), largest);
+      return launch(top_k_count_kernel<T>, blocks_for(rows * columns), kThreads, 0, stream(context), rows,
+                    columns, k, x.as<T>(), values.as<T>(), index.as<int64_t>(), largest);
     int kept = 256;
     while (kept < k) kept *= 2;
     size_t shared = size_t(2 * kept) * sizeof(Entry<Real<T>>);
-    launch(top_k_merge_kernel<T>, blocks_for_rows(rows), kThreads, shared, stream(context), rows, columns, kept, k, x.as<T>(),
-           values.as<T>(), index.as<int64_t>(), largest);
+    launch(top_k_merge_kernel<T>, blocks_for_rows(rows), kThreads, shared, stream(context), rows, columns,
+           kept, k, x.as<T>(), values.as<T>(), index.as<int64_t>(), largest);
   });
 }
 
@@ -104,7 +107,8 @@ namespace {
 
 /// dx[r, c] = sum of dy[r, i] over the i that point at c, in order of i
 template <class T>
-__global__ void put_last_kernel(int64_t count, int64_t columns, int64_t k, const T* dy, const int64_t* index, T* dx) {
+__global__ void put_last_kernel(int64_t count, int64_t columns, int64_t k, const T* dy, const int64_t* index,
+                                T* dx) {
   int64_t i = thread_index();
   if (i >= count) return;
   int64_t r = quotient(i, columns), c = i - r * columns;
@@ -121,8 +125,8 @@ void put_last(Context& context, In dy, In index, Out dx) {
   int64_t columns = dx.shape.rank() ? dx.shape[-1] : 1, rows = dx.count() / columns;
   visit_float(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(put_last_kernel<T>, blocks_for(dx.count()), kThreads, 0, stream(context), dx.count(), columns, dy.count() / rows,
-           dy.as<T>(), index.as<int64_t>(), dx.as<T>());
+    launch(put_last_kernel<T>, blocks_for(dx.count()), kThreads, 0, stream(context), dx.count(), columns,
+           dy.count() / rows, dy.as<T>(), index.as<int64_t>(), dx.as<T>());
   });
 }
 

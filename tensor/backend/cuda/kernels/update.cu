@@ -1,5 +1,5 @@
-// Optimisers and the moving average: a whole list of parameters in one launch, whose table of pointers travels as the
-// kernel's argument; longer lists take one launch for every kSlots parameters.
+// Optimisers and the moving average: a whole list of parameters in one launch, whose table of pointers
+// travels as the kernel's argument; longer lists take one launch for every kSlots parameters.
 #include "tensor/backend/cuda/device_code.h"
 #include "tensor/backend/cuda/launch.h"
 #include "tensor/backend/cuda/ops.h"
@@ -7,8 +7,8 @@
 namespace plumage::cuda {
 namespace {
 
-constexpr int kSlots = 256;         // a table of at most 18 KiB: arguments may have 32 KiB
-constexpr int kElements = 16;       // of one thread
+constexpr int kSlots = 256;    // a table of at most 18 KiB: arguments may have 32 KiB
+constexpr int kElements = 16;  // of one thread
 constexpr int64_t kBlockElements = int64_t(kThreads) * kElements;
 
 /// One parameter: up to four arrays of `count` elements. What is written comes first.
@@ -62,13 +62,15 @@ struct PlainSgd {
 
 template <class R>
 struct Adam {
-  static constexpr int kArrays = 4, kWritten = 3;  // parameter, first, second, gradient
+  static constexpr int kArrays = 4, kWritten = 3;                       // parameter, first, second, gradient
   R lr, beta1, beta2, rest1, rest2, correction1, correction2, epsilon;  // rest: 1 - beta
   bool decoupled;
   __device__ void operator()(const Slot<R>& slot, R* v) const {
     R p = v[0], g = v[3], rate = lr * slot.lr_scale;
-    if (decoupled) p -= rate * slot.weight_decay * p;
-    else g += slot.weight_decay * p;
+    if (decoupled)
+      p -= rate * slot.weight_decay * p;
+    else
+      g += slot.weight_decay * p;
     v[1] = beta1 * v[1] + rest1 * g;
     v[2] = beta2 * v[2] + rest2 * g * g;
     v[0] = p - rate * (v[1] / correction1) / (std::sqrt(v[2] / correction2) + epsilon);
@@ -102,12 +104,15 @@ __device__ void update_pack(const Rule& rule, const Slot<R>& slot, int64_t i) {
 }
 
 template <class Rule, class R>
-__global__ void update_list_kernel(const __grid_constant__ Table<R> table, const __grid_constant__ Rule rule) {
+__global__ void update_list_kernel(const __grid_constant__ Table<R> table,
+                                   const __grid_constant__ Rule rule) {
   int low = 0, high = table.used - 1;  // the last slot that begins at or before this block
   while (low < high) {
     int middle = (low + high + 1) / 2;
-    if (table.first_block[middle] <= int64_t(blockIdx.x)) low = middle;
-    else high = middle - 1;
+    if (table.first_block[middle] <= int64_t(blockIdx.x))
+      low = middle;
+    else
+      high = middle - 1;
   }
   const Slot<R>& slot = table.slots[low];
   constexpr int kWide = int(16 / sizeof(R));
@@ -126,7 +131,8 @@ template <class R, class Rule, class Slots, class F>
 void update_list(Context& context, const Rule& rule, const Slots& slots, F&& slot_of) {
   Table<R> table;
   auto flush = [&] {
-    launch(update_list_kernel<Rule, R>, dim3(grid_size(table.blocks)), kThreads, 0, stream(context), table, rule);
+    launch(update_list_kernel<Rule, R>, dim3(grid_size(table.blocks)), kThreads, 0, stream(context), table,
+           rule);
     table.used = 0;
     table.blocks = 0;
   };
@@ -140,13 +146,17 @@ void update_list(Context& context, const Rule& rule, const Slots& slots, F&& slo
 }
 
 template <class R>
-R* writable(const In& in) { return const_cast<R*>(in.as<R>()); }  // the table has one type of pointer; rules only read it
+R* writable(const In& in) {
+  return const_cast<R*>(in.as<R>());
+}  // the table has one type of pointer; rules only read it
 
 /// g(float or double) for the type of a list; nothing for an empty one.
 template <class G>
 void visit_real(DType dtype, G&& g) {
-  if (dtype == DType::f64) g(double{});
-  else g(float{});
+  if (dtype == DType::f64)
+    g(double{});
+  else
+    g(float{});
 }
 
 }  // namespace
@@ -157,25 +167,34 @@ void sgd(Context& context, std::span<const SgdSlot> slots, SgdStep step) {
     using R = decltype(zero);
     if (step.momentum == 0)
       return update_list<R>(context, PlainSgd<R>{R(step.lr)}, slots, [](const SgdSlot& s) {
-        return Slot<R>{{s.parameter.as<R>(), writable<R>(s.gradient)}, s.parameter.count(), R(s.weight_decay), R(s.lr_scale)};
+        return Slot<R>{{s.parameter.as<R>(), writable<R>(s.gradient)},
+                       s.parameter.count(),
+                       R(s.weight_decay),
+                       R(s.lr_scale)};
       });
-    update_list<R>(context, Sgd<R>{R(step.lr), R(step.momentum), step.nesterov, step.first}, slots, [](const SgdSlot& s) {
-      return Slot<R>{{s.parameter.as<R>(), s.momentum.as<R>(), writable<R>(s.gradient)}, s.parameter.count(),
-                     R(s.weight_decay), R(s.lr_scale)};
-    });
+    update_list<R>(context, Sgd<R>{R(step.lr), R(step.momentum), step.nesterov, step.first}, slots,
+                   [](const SgdSlot& s) {
+                     return Slot<R>{{s.parameter.as<R>(), s.momentum.as<R>(), writable<R>(s.gradient)},
+                                    s.parameter.count(),
+                                    R(s.weight_decay),
+                                    R(s.lr_scale)};
+                   });
   });
 }
 
 void adam(Context& context, std::span<const AdamSlot> slots, AdamStep step) {
   if (slots.empty()) return;
-  double correction1 = 1 - std::pow(step.beta1, double(step.step)), correction2 = 1 - std::pow(step.beta2, double(step.step));
+  double correction1 = 1 - std::pow(step.beta1, double(step.step)),
+         correction2 = 1 - std::pow(step.beta2, double(step.step));
   visit_real(slots[0].parameter.dtype, [&](auto zero) {
     using R = decltype(zero);
-    Adam<R> rule{R(step.lr), R(step.beta1), R(step.beta2), R(1 - step.beta1), R(1 - step.beta2), R(correction1),
-                 R(correction2), R(step.epsilon), step.decoupled};
+    Adam<R> rule{R(step.lr),     R(step.beta1),  R(step.beta2),   R(1 - step.beta1), R(1 - step.beta2),
+                 R(correction1), R(correction2), R(step.epsilon), step.decoupled};
     update_list<R>(context, rule, slots, [](const AdamSlot& s) {
-      return Slot<R>{{s.parameter.as<R>(), s.first.as<R>(), s.second.as<R>(), writable<R>(s.gradient)}, s.parameter.count(),
-                     R(s.weight_decay), R(s.lr_scale)};
+      return Slot<R>{{s.parameter.as<R>(), s.first.as<R>(), s.second.as<R>(), writable<R>(s.gradient)},
+                     s.parameter.count(),
+                     R(s.weight_decay),
+                     R(s.lr_scale)};
     });
   });
 }
