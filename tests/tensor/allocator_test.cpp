@@ -100,5 +100,5 @@ TEST_CASE("context: scratch memory grows, keeps its slots apart, and threads mus
   CHECK(reinterpret_cast<uintptr_t>(a) % 64 == 0);
   CHECK(context.scratch(10, 0) == a);
   CHECK_THROWS_AS(context.set_threads(0), InputError);
-  CHECK_THROWS_AS(Context::of(Device{Device::Kind::cuda, 0}), DeviceError);
+  CHECK_THROWS_AS(Context::of(Device{Device::Kind::cuda, 99}), DeviceError);
 }
