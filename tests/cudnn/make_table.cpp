@@ -5,8 +5,8 @@
 
 int main() {
   using namespace plumage::test;
-  if (!load_driver_stub()) {
-    std::cerr << "no libcuda.so, not even the toolkit's stub: the fusions cannot be asked for\n";
+  if (!load_driver()) {
+    std::cerr << "no libcuda.so, neither the driver's nor the one that the toolkit links with: the fusions cannot be asked for\n";
     return 1;
   }
   std::cout << "# " << cudnn_version() << ". Of each convolution, for h100 batch 1, 32, 128, then a100:\n"

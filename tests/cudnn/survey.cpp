@@ -41,7 +41,7 @@ cuda::Descriptor described_device(const std::string& name) {
 const std::vector<std::string> kSurveyDevices = {"h100", "a100"};
 const std::vector<int64_t> kSurveyBatches = {1, 32, 128};
 
-bool load_driver_stub() {
+bool load_driver() {
   // A library that is loaded already serves everyone who asks for its name.
   return dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) ||
          dlopen(PLUMAGE_DRIVER_STUB, RTLD_NOW | RTLD_GLOBAL);

@@ -27,7 +27,7 @@ cuda::Descriptor described_device(const std::string& name);
 
 /// Gives cuDNN a driver's library to look into, where there is no driver: engines that compile their kernels
 /// want one. False where the toolkit's stand-in was not found.
-bool load_driver_stub();
+bool load_driver();
 
 /// without_compiled: leaves out the fusions, all of whose engines compile.
 std::vector<SurveyRow> survey(bool without_compiled);
