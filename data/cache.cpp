@@ -1,6 +1,7 @@
 // Keeping what is decoded, counting what is broken, and moving to a file when memory runs short.
 #include "data/cache.h"
 
+#include <span>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ struct ImageCache::Mapping {
   }
 
   // Appends pixels; returns where they begin.
-  int64_t append(const std::vector<uint8_t>& rgb) {
+  int64_t append(std::span<const uint8_t> rgb) {
     int64_t begin = size;
     for (size_t written = 0; written < rgb.size();) {
       ssize_t n = pwrite(file, rgb.data() + written, rgb.size() - written, off_t(size));

@@ -215,7 +215,7 @@ Image load_sample(const Sample& sample) {
                              " pixels at ", box.x, ", ", box.y, " leaves the picture of ", image.width, " x ",
                              image.height, "; cropping can be switched off"));
   }
-  Image part(right - left, bottom - top);
+  Image part = Image::unfilled(right - left, bottom - top);
   for (int64_t y = 0; y < part.height; ++y) {
     std::copy_n(image.row(top + y) + left * 3, part.width * 3, part.row(y));
   }

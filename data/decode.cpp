@@ -29,7 +29,7 @@ void check_size(int64_t width, int64_t height, const std::string& name) {
 
 namespace {
 
-std::vector<uint8_t> read_file(const std::filesystem::path& path) {
+Pixels read_file(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) decoders::fail(path.string(), "no such file");
@@ -38,7 +38,7 @@ std::vector<uint8_t> read_file(const std::filesystem::path& path) {
   uintmax_t size = std::filesystem::file_size(path, error);
   if (!in || error) decoders::fail(path.string(), "cannot be opened for reading");
   if (size > uintmax_t(INT_MAX)) decoders::fail(path.string(), "larger than 2 GiB; no picture is");
-  std::vector<uint8_t> bytes(size);
+  Pixels bytes(size);
   if (!in.read(reinterpret_cast<char*>(bytes.data()), std::streamsize(size))) {
     decoders::fail(path.string(), "reading failed");
   }

@@ -127,7 +127,7 @@ bool run(Decoder& decoder, Bytes bytes, const std::string& name) {
   bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
   info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&info);
-  decoder.image = Image(info.output_width, info.output_height);
+  decoder.image = Image::unfilled(info.output_width, info.output_height);
   if (cmyk) decoder.cmyk_row.resize(size_t(info.output_width) * 4);
   while (info.output_scanline < info.output_height) {
     uint8_t* target = decoder.image.row(info.output_scanline);

@@ -54,7 +54,7 @@ Image apply_orientation(Image image, int orientation) {
   // Whether columns and rows of the stored picture run against those of the upright one.
   bool against_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   bool against_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  Image upright = transposed ? Image(image.height, image.width) : Image(image.width, image.height);
+  Image upright = transposed ? Image::unfilled(image.height, image.width) : Image::unfilled(image.width, image.height);
   for (int64_t y = 0; y < upright.height; ++y) {
     uint8_t* out = upright.row(y);
     for (int64_t x = 0; x < upright.width; ++x, out += 3) {

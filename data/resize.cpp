@@ -37,12 +37,13 @@ struct Axis {
   int64_t taps = 0;
 
   const int32_t* at(int64_t i) const { return weights.data() + i * taps; }
+  int64_t end(int64_t i) const { return first[size_t(i)] + count[size_t(i)]; }  // never less than that of i - 1
   int64_t outputs() const { return int64_t(first.size()); }
 };
 
 /// Outputs begin .. begin + outputs - 1 of a resize of [low, high) to `full` pixels; the source has `size`.
 Axis make_axis(int64_t size, double low, double high, int64_t full, int64_t begin, int64_t outputs) {
-  double scale = (high - low) / double(full), stretch = std::max(scale, 1.0);
+  double scale = (high - low) / double(full), stretch = std::max(scale, 1.0), shrink = 1 / stretch;
   Axis axis;
   axis.taps = std::min(int64_t(std::ceil(stretch)) * 2 + 1, size);
   axis.first.resize(size_t(outputs));
@@ -56,7 +57,7 @@ Axis make_axis(int64_t size, double low, double high, int64_t full, int64_t begi
     int64_t count = std::min(last - first, axis.taps);
     double sum = 0;
     for (int64_t t = 0; t < count; ++t) {
-      raw[size_t(t)] = std::max(0.0, 1 - std::abs((double(first + t) - center + 0.5) / stretch));
+      raw[size_t(t)] = std::max(0.0, 1 - std::abs((double(first + t) - center + 0.5) * shrink));
       sum += raw[size_t(t)];
     }
     if (!(sum > 0)) raw[0] = sum = 1;
@@ -181,25 +182,32 @@ class RowPass {
   std::vector<uint8_t> spare_;
 };
 
-/// All rows of `in` (from source row `in_top` on, `bytes` each) to the axis's rows.
-void resize_columns(const uint8_t* in, int64_t in_top, int64_t bytes, const Axis& axis,
-                    Image& out) {
-  for (int64_t y = 0; y < axis.outputs(); ++y) {
-    const uint8_t* row = in + (axis.first[size_t(y)] - in_top) * bytes;
-    const int32_t* weight = axis.at(y);
-    uint8_t* target = out.row(y);
-    for (int64_t at = 0; at < bytes; at += kLanes) {
-      size_t count = size_t(std::min<int64_t>(kLanes, bytes - at));
-      Lanes16 sum = Lanes16{} + (1 << (kPrecision - 1));
-      for (int64_t t = 0; t < axis.count[size_t(y)]; ++t) {
-        Bytes16 some;  // `in` has room behind its end
-        std::memcpy(&some, row + t * bytes + at, kLanes);
-        sum += widened(some) * weight[t];
-      }
-      Bytes16 level = rounded(sum);
-      if (count == kLanes) std::memcpy(target + at, &level, kLanes);
-      else std::memcpy(target + at, &level, count);
+/// `vectors` times sixteen bytes of the pass down, from `count` rows that are `bytes` apart. Several share a weight.
+template <int vectors>
+void blend(const uint8_t* rows, int64_t bytes, const int32_t* weight, int64_t count, Bytes16 (&level)[vectors]) {
+  Lanes16 sum[vectors];
+  for (Lanes16& some : sum) some = Lanes16{} + (1 << (kPrecision - 1));
+  for (int64_t t = 0; t < count; ++t) {
+    for (int v = 0; v < vectors; ++v) {
+      Bytes16 some;
+      std::memcpy(&some, rows + t * bytes + v * kLanes, kLanes);
+      sum[v] += widened(some) * weight[t];
     }
+  }
+  for (int v = 0; v < vectors; ++v) level[v] = rounded(sum[v]);
+}
+
+/// A row of the pass down: `bytes` of it from `count` rows that begin at `rows`, with room for a vector behind the last.
+void resize_column(const uint8_t* rows, int64_t bytes, const int32_t* weight, int64_t count, uint8_t* out) {
+  Bytes16 four[4], one[1];
+  int64_t at = 0;
+  for (; at + int64_t(sizeof four) <= bytes; at += sizeof four) {
+    blend(rows + at, bytes, weight, count, four);
+    for (int v = 0; v < 4; ++v) std::memcpy(out + at + v * kLanes, &four[v], kLanes);
+  }
+  for (; at < bytes; at += kLanes) {
+    blend(rows + at, bytes, weight, count, one);
+    std::memcpy(out + at, one, size_t(std::min<int64_t>(kLanes, bytes - at)));
   }
 }
 
@@ -211,7 +219,7 @@ Extent extent(const Axis& axis) {
   Extent e{axis.first[0], 0};
   for (int64_t i = 0; i < axis.outputs(); ++i) {
     e.low = std::min(e.low, axis.first[size_t(i)]);
-    e.high = std::max(e.high, axis.first[size_t(i)] + axis.count[size_t(i)]);
+    e.high = std::max(e.high, axis.end(i));
   }
   return e;
 }
@@ -219,15 +227,19 @@ Extent extent(const Axis& axis) {
 Image resize_axes(const PixelView& source, const Axis& across, const Axis& down) {
   auto [left, right] = extent(across);
   auto [top, bottom] = extent(down);
-  Image out(across.outputs(), down.outputs());
+  Image out = Image::unfilled(across.outputs(), down.outputs());
   int64_t bytes = across.outputs() * 3;
   auto narrowed = std::make_unique_for_overwrite<uint8_t[]>(size_t((bottom - top) * bytes + kLanes));
+  auto narrowed_row = [&](int64_t y) { return narrowed.get() + (y - top) * bytes; };
   RowPass pass(across, left, right);
+  int64_t done = 0;  // rows of `out`: each as soon as its last row is narrowed, while that is in the cache
   for (int64_t y = top; y < bottom; y += kLanes) {
-    pass.run(source.rgb + y * source.stride + left * 3, source.stride, std::min<int64_t>(kLanes, bottom - y),
-             narrowed.get() + (y - top) * bytes, bytes);
+    int64_t below = std::min(y + kLanes, bottom);
+    pass.run(source.rgb + y * source.stride + left * 3, source.stride, below - y, narrowed_row(y), bytes);
+    for (; done < out.height && down.end(done) <= below; ++done) {
+      resize_column(narrowed_row(down.first[size_t(done)]), bytes, down.at(done), down.count[size_t(done)], out.row(done));
+    }
   }
-  resize_columns(narrowed.get(), top, bytes, down, out);
   return out;
 }
 

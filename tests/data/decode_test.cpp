@@ -57,7 +57,7 @@ long most_memory() {
   return usage.ru_maxrss;
 }
 
-const std::vector<uint8_t> kTwoPixels = {1, 2, 3, 250, 128, 7};
+const Pixels kTwoPixels = {1, 2, 3, 250, 128, 7};
 
 }  // namespace
 
@@ -65,12 +65,12 @@ TEST_CASE("decode: PNG, BMP and the four PPM kinds give the same two pixels") {
   for (const char* hex : {kPng, kBmp}) CHECK(decode_image(from_hex(hex), "FILE").rgb == kTwoPixels);
   CHECK(decode(std::string("P6\n2 1\n255\n\x01\x02\x03\xfa\x80\x07", 17)).rgb == kTwoPixels);
   CHECK(decode("P3 # text\n2 # wide\n1\n255 1 2 3\n250 128\t7").rgb == kTwoPixels);
-  CHECK(decode("P2 1 1 4 9").rgb == std::vector<uint8_t>{255, 255, 255});  // beyond its own maximum
+  CHECK(decode("P2 1 1 4 9").rgb == Pixels{255, 255, 255});  // beyond its own maximum
   std::vector<uint8_t> downwards = from_hex(kBmp);
   for (int i = 22; i < 26; ++i) downwards[size_t(i)] = 0xff;  // a height of -1
   CHECK(decode_image(downwards, "FILE").rgb == kTwoPixels);
-  CHECK(decode("P2 2 1 4 0 3").rgb == std::vector<uint8_t>{0, 0, 0, 191, 191, 191});  // 3 / 4 of 255
-  CHECK(decode(std::string("P5 1 1 65535 \x80\xff", 15)).rgb == std::vector<uint8_t>{128, 128, 128});
+  CHECK(decode("P2 2 1 4 0 3").rgb == Pixels{0, 0, 0, 191, 191, 191});  // 3 / 4 of 255
+  CHECK(decode(std::string("P5 1 1 65535 \x80\xff", 15)).rgb == Pixels{128, 128, 128});
   Image png = decode_image(from_hex(kPng), "FILE");
   CHECK(png.width == 2);
   CHECK(png.height == 1);
@@ -80,7 +80,7 @@ TEST_CASE("decode: JPEG, or one line that says how to get it") {
   std::vector<uint8_t> jpeg = from_hex(kJpeg);
 #if PLUMAGE_HAS_JPEG
   Image image = decode_image(jpeg, "FILE");
-  CHECK(image.rgb == std::vector<uint8_t>(8 * 8 * 3, 77));
+  CHECK(image.rgb == Pixels(8 * 8 * 3, 77));
   jpeg.erase(jpeg.end() - 6, jpeg.end());
   CHECK(
       contains(thrown<InputError>([&] { decode_image(jpeg, "FILE"); }), "FILE: damaged JPEG: Premature end"));

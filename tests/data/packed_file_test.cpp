@@ -194,6 +194,17 @@ TEST_CASE("packed: where it cannot be written, one line says where") {
   CHECK_THROWS_AS(PackedFile("/proc/none/cache", dataset, {}), InputError);
 }
 
+TEST_CASE("packed: a folder named with and without its last stroke has one file") {
+  ScratchFolder folder;
+  Dataset dataset = make_set(folder), other = dataset;
+  other.root += "/";
+  for (Sample& sample : other.samples) sample.path = other.root / sample.path.lexically_relative(dataset.root);
+  PackedFile(folder.path() / "packed", dataset, {.short_side = 16, .threads = 1, .progress = {}});
+  PackedFile again(folder.path() / "packed", other, {.short_side = 16, .threads = 1, .progress = {}});
+  CHECK_FALSE(again.built());
+  CHECK(files_in(folder.path() / "packed").size() == 1);
+}
+
 TEST_CASE("checksum: every byte, its place and the length count") {
   std::vector<uint8_t> bytes(100);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(i * 7);
