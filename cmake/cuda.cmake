@@ -1,7 +1,7 @@
 # The CUDA backend, tensor/backend/cuda: PLUMAGE_CUDA = AUTO, ON, OFF or SIM.
 # SIM builds the same sources by g++ alone and links the simulated device of tests/cuda_sim in place of the toolkit.
 # ON compiles them by nvcc, for the devices of PLUMAGE_CUDA_ARCHITECTURES: by default this machine's, else 80 and 90, with
-# PTX for later ones. AUTO means OFF until the backend is whole.
+# PTX for later ones. AUTO is ON where nvcc, cuDNN and a device are, else OFF: who has no device does not wait for nvcc.
 # Gives PLUMAGE_HAS_CUDA; plumage_cuda_backend(TARGET) adds the backend to a library.
 
 option(PLUMAGE_SIM_RACES "with PLUMAGE_CUDA=SIM: ThreadSanitizer watches the kernels on the simulated device" OFF)
@@ -11,6 +11,27 @@ if(NOT PLUMAGE_CUDA MATCHES "^(AUTO|ON|OFF|SIM)$")
 endif()
 set(PLUMAGE_CUDA_ARCHITECTURES AUTO CACHE STRING "devices that PLUMAGE_CUDA=ON compiles for, as CMake writes them: 80-real;90")
 set(PLUMAGE_HAS_CUDA OFF)
+set(plumage_why "PLUMAGE_CUDA=${PLUMAGE_CUDA}")
+if(PLUMAGE_CUDA STREQUAL "AUTO")
+  find_package(CUDAToolkit QUIET)
+  find_program(NVIDIA_SMI nvidia-smi PATHS /usr/lib/wsl/lib)
+  mark_as_advanced(NVIDIA_SMI)
+  set(devices)
+  if(NVIDIA_SMI)
+    execute_process(COMMAND ${NVIDIA_SMI} -L OUTPUT_VARIABLE devices ERROR_QUIET)
+  endif()
+  set(PLUMAGE_CUDA OFF)
+  if(NOT devices MATCHES "GPU ")
+    set(plumage_why "no device here; -DPLUMAGE_CUDA=ON builds it all the same")
+  elseif(NOT CUDAToolkit_NVCC_EXECUTABLE)
+    set(plumage_why "a device, but no nvcc: install the CUDA Toolkit to use it")
+  elseif(NOT CUDNN_HEADERS OR NOT CUDNN_LIBRARY)
+    set(plumage_why "a device, but no cuDNN: install cudnn9-cuda-13, from NVIDIA's repository, to use it")
+  else()
+    set(PLUMAGE_CUDA ON)
+    set(plumage_why "found a device")
+  endif()
+endif()
 if(PLUMAGE_CUDA STREQUAL "SIM")
   set(PLUMAGE_HAS_CUDA ON)
   set(plumage_architectures 90)
@@ -38,7 +59,7 @@ elseif(PLUMAGE_CUDA STREQUAL "ON")
   endif()
   message(STATUS "plumage: CUDA ${CUDAToolkit_VERSION} for ${plumage_architectures}")
 endif()
-message(STATUS "plumage: CUDA ${PLUMAGE_HAS_CUDA} (PLUMAGE_CUDA=${PLUMAGE_CUDA})")
+message(STATUS "plumage: CUDA ${PLUMAGE_HAS_CUDA} (${plumage_why})")
 
 # The race detector watches what is compiled with this: kernels, and the tests that plant faults. Not the simulator's own
 # bookkeeping, which all its fibers share, nor the CPU's code, whose OpenMP it does not know.

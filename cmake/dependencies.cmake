@@ -22,6 +22,7 @@ foreach(header_package
   if(NOT ${variable})
     plumage_missing("${header}" "${package}")
   endif()
+  include_directories(SYSTEM ${${variable}})  # CMAKE_PREFIX_PATH may have led to it
 endforeach()
 
 # AUTO takes what is there, ON insists, OFF leaves it out.

@@ -57,6 +57,7 @@ function(plumage_program name folder)
   add_library(plumage_${folder} STATIC ${sources})
   plumage_compile_settings(plumage_${folder})
   target_precompile_headers(plumage_${folder} PRIVATE <CLI/CLI.hpp>)  # most of what a command costs to compile
+  target_compile_options(plumage_${folder} PRIVATE $<$<CONFIG:Release>:-O1>)  # a third less of it; nothing here takes time
   target_link_libraries(plumage_${folder} PUBLIC ${ARGN})
   add_executable(${name} ${PROJECT_SOURCE_DIR}/${folder}/main.cpp)
   plumage_compile_settings(${name})
