@@ -8,7 +8,7 @@ lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
 peer() {
   GLIBC_TUNABLES=glibc.malloc.hugetlb=1 MALLOC_MMAP_THRESHOLD_=17179869184 MALLOC_TRIM_THRESHOLD_=17179869184 \
-    MALLOC_TOP_PAD_=268435456 "$python" "$here/pytorch_step.py" "$@"
+    MALLOC_TOP_PAD_=268435456 "$python" "$here/torch_step.py" "$@"
 }
 round=0
 while [ "$round" -lt "$rounds" ]; do
