@@ -1,7 +1,8 @@
 """Bytes, operations and the floor of a training step on a GPU, by formula: python3 bench/gpu_floor.py [images]
 
-Nothing here is measured. A convolution takes the longer of its operations and its bytes, all else its bytes; kernels do not
-overlap. Activations and their gradients in bf16. docs/gpu-design.md explains the tables.
+Nothing here is measured (bench/gpu_report.py asks it with measured rates). A convolution takes the longer of its operations
+and its bytes, all else its bytes; kernels do not overlap. Activations and their gradients in bf16. docs/gpu-design.md explains
+the tables.
 """
 import sys
 
@@ -132,9 +133,10 @@ def sgd(parameters):
     return cost
 
 
-def main():
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 128
-    print(f"ResNet-50, 224 pixels, {n} images: forward + backward + SGD")
+def level_table(n, rate, bandwidth):
+    """ResNet-50 at a device's operations and bytes a second."""
+    global RATE, BANDWIDTH
+    RATE, BANDWIDTH = rate, bandwidth
     print("| level | GFLOP an image | MB an image | convolutions ms | norm ms | rest ms | step ms | images/s |")
     print("|---|---|---|---|---|---|---|---|")
     for level in (0, 1, 2):
@@ -151,6 +153,11 @@ def main():
         print(f"| {level} | {(s.forward.ops + s.backward.ops) / n / 1e9:.1f} | {moved / n / 1e6:.0f} | {1e3 * conv:.1f} "
               f"| {1e3 * norm:.1f} | {1e3 * (total - conv - norm):.1f} | {1e3 * total:.1f} | {n / total:.0f} |")
 
+
+def main():
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 128
+    print(f"ResNet-50, 224 pixels, {n} images: forward + backward + SGD")
+    level_table(n, RATE, BANDWIDTH)
     print(f"\nSteps of the method at level 1, ResNet-50 and its mirrored decoder, {n} images")
     e, d = resnet(n, 1, True, (3, 4, 6, 3)), decoder(n, 1)
     ef, eb, df, db = (1e3 * c.total_seconds() for c in (e.forward, e.backward, d.forward, d.backward))

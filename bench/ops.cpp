@@ -1,5 +1,5 @@
 // Rates of the ops that a training step is made of, beside the rates of the machine in the same run:
-//   build/bench/ops [--arch resnet18|resnet50] [--px P] [--batch B] [--bf16]
+//   build/bench/ops [--arch resnet18|resnet50] [--px P] [--batch B] [--bf16] [--device cpu|cuda:N]
 #include <cstdio>
 #include <cstring>
 #include <iterator>
@@ -29,17 +29,23 @@ std::vector<Conv> convolutions(bool bottleneck, int64_t px) {
 
 struct Floor { double gflops, gbs; };
 
+Device device;  // of all tensors
+
+Tensor drawn(const Shape& shape, DType dtype) { return random(shape, dtype, device); }
+template <class F>
+double time_of(F&& f) { return seconds_of(f, 5, device); }
+
 void convolution_rates(bool bottleneck, int64_t px, int64_t batch, DType dtype, Floor floor) {
   double total[3] = {}, flops_of_all = 0;
   std::printf("%-34s %21s %21s %21s   ms, GFLOP/s\n", "convolution", "forward", "gradient of x", "gradient of w");
   for (const Conv& c : convolutions(bottleneck, px)) {
     int64_t pad = c.kernel / 2;
-    Tensor x = random({batch, c.px, c.px, c.in}, dtype), w = random({c.out, c.kernel, c.kernel, c.in}, dtype);
+    Tensor x = drawn({batch, c.px, c.px, c.in}, dtype), w = drawn({c.out, c.kernel, c.kernel, c.in}, dtype);
     Tensor y = ops::conv2d(x, w, c.stride, pad);
     double flops = 2 * double(y.count()) * double(c.in * c.kernel * c.kernel);
-    double t[3] = {seconds_of([&] { ops::conv2d(x, w, c.stride, pad); }),
-                   c.in == 3 ? 0 : seconds_of([&] { ops::conv2d_dx(y, w, x.shape(), c.stride, pad); }),
-                   seconds_of([&] { ops::conv2d_dw(x, y, w.shape(), c.stride, pad); })};
+    double t[3] = {time_of([&] { ops::conv2d(x, w, c.stride, pad); }),
+                   c.in == 3 ? 0 : time_of([&] { ops::conv2d_dx(y, w, x.shape(), c.stride, pad); }),
+                   time_of([&] { ops::conv2d_dw(x, y, w.shape(), c.stride, pad); })};
     std::printf("%4ld -> %4ld  k%ld s%ld  %3ld px  x%d     ", long(c.in), long(c.out), long(c.kernel), long(c.stride), long(c.px), c.count);
     for (int i = 0; i < 3; ++i) {
       std::printf(" %12.2f %8.0f", t[i] * 1e3, t[i] > 0 ? flops / t[i] * 1e-9 : 0.);
@@ -61,11 +67,11 @@ void memory_rate(const char* name, const Shape& shape, double tensors, int64_t e
 // Bytes are those of the tensors that must be read or written at least once a pass.
 void memory_rates(const Shape& shape, DType dtype, Floor floor) {
   int64_t channels = shape[-1], element = size_of(dtype);
-  Tensor x = random(shape, dtype), residual = random(shape, dtype), dy = random(shape, dtype);
+  Tensor x = drawn(shape, dtype), residual = drawn(shape, dtype), dy = drawn(shape, dtype);
   ops::Moments m = ops::batch_norm_stats(x);
-  ops::NormArguments norm{m.mean, m.variance, Tensor::full({channels}, 1), Tensor::full({channels}, 0), 1e-5, Activation::relu, true};
+  ops::NormArguments norm{m.mean, m.variance, Tensor::full({channels}, 1, DType::f32, device), Tensor::full({channels}, 0, DType::f32, device), 1e-5, Activation::relu, true};
   Tensor y = ops::batch_norm_apply(x, residual, norm);
-  auto report = [&](const char* name, double tensors, auto&& f) { memory_rate(name, shape, tensors, element, seconds_of(f), floor); };
+  auto report = [&](const char* name, double tensors, auto&& f) { memory_rate(name, shape, tensors, element, time_of(f), floor); };
   report("batch norm statistics", 1, [&] { ops::batch_norm_stats(x); });
   report("batch norm + relu", 2, [&] { ops::batch_norm_apply(x, {}, norm); });
   report("batch norm + residual + relu", 3, [&] { ops::batch_norm_apply(x, residual, norm); });
@@ -87,22 +93,23 @@ int run(int argc, char** argv) {
     if (word == "--arch") bottleneck = value != "resnet18";
     else if (word == "--px") px = std::atoll(value.c_str());
     else if (word == "--batch") batch = std::atoll(value.c_str());
+    else if (word == "--device") device = device_of(value);
     else { std::fprintf(stderr, "ops: unknown option %s\n", word.c_str()); return 2; }
     ++i;
   }
   if (px < 32 || batch < 1) { std::fprintf(stderr, "ops: --px must be at least 32 and --batch 1\n"); return 2; }
-  Floor floor{matmul_gflops(dtype), copy_gbs()};
-  std::printf("%d threads, %s: matmul 2048 %.0f GFLOP/s, copy %.1f GB/s\n\n", Context::cpu().threads(),
+  Floor floor{matmul_gflops(dtype, device), copy_gbs(device)};
+  std::printf("%s, %d threads, %s: matmul %.0f GFLOP/s, copy %.1f GB/s\n\n", device.str().c_str(), Context::cpu().threads(),
               std::string(name_of(dtype)).c_str(), floor.gflops, floor.gbs);
   convolution_rates(bottleneck, px, batch, dtype, floor);
   std::printf("\n");
   memory_rates({batch, px / 4, px / 4, bottleneck ? 256 : 64}, dtype, floor);
-  Tensor logits = random({128, 65537}, dtype), labels = Tensor::zeros({128}, DType::i64);
+  Tensor logits = drawn({128, 65537}, dtype), labels = Tensor::zeros({128}, DType::i64, device);
   auto [loss, lse] = ops::cross_entropy(logits, labels);
-  Tensor row_lse = lse, ones = Tensor::full({128}, 1, dtype), keys = random({65536, 128}, dtype), q = random({128, 128}, dtype);
-  memory_rate("cross-entropy", logits.shape(), 1, size_of(dtype), seconds_of([&] { ops::cross_entropy(logits, labels); }), floor);
-  memory_rate("its gradient", logits.shape(), 2, size_of(dtype), seconds_of([&] { ops::cross_entropy_bwd(logits, labels, row_lse, ones); }), floor);
-  double t = seconds_of([&] { ops::matmul(q, keys, false, true); });
+  Tensor row_lse = lse, ones = Tensor::full({128}, 1, dtype, device), keys = drawn({65536, 128}, dtype), q = drawn({128, 128}, dtype);
+  memory_rate("cross-entropy", logits.shape(), 1, size_of(dtype), time_of([&] { ops::cross_entropy(logits, labels); }), floor);
+  memory_rate("its gradient", logits.shape(), 2, size_of(dtype), time_of([&] { ops::cross_entropy_bwd(logits, labels, row_lse, ones); }), floor);
+  double t = time_of([&] { ops::matmul(q, keys, false, true); });
   std::printf("queries x keys, 128 x 128 x 65536: %.2f ms, %.0f GFLOP/s\n", t * 1e3, 2. * 128 * 128 * 65536 / t * 1e-9);
   return 0;
 }
@@ -110,4 +117,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace plumage::bench
 
-int main(int argc, char** argv) { return plumage::bench::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return plumage::bench::run(argc, argv);
+  } catch (const plumage::Error& error) {
+    std::fprintf(stderr, "plumage: %s\n", error.what());
+    return error.exit_code();
+  }
+}

@@ -1,5 +1,6 @@
-// Whole training steps on random images: how fast, against the matmul rate of the same run, and where the time goes.
-//   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N] [--bf16] [--json]
+// Whole training steps on random images: how fast, against the rates of the same run, and where the time goes.
+//   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N] [--bf16]
+//                    [--width W] [--queue K] [--device cpu|cuda:N] [--json]
 // "forward" is frozen features, as `plumage features` and the evaluation compute them; "full" is MoCo v2 with the paper's pairs and a decoder of residual blocks. The peers' side: bench/README.md.
 #include <sys/resource.h>
 
@@ -23,9 +24,10 @@ namespace {
 
 struct Options {
   std::string arch = "resnet50", step = "supervised";
-  int64_t px = 224, batch = 16, steps = 5;
+  int64_t px = 224, batch = 16, steps = 5, width = 64, queue = 65536;
   bool json = false;
   DType compute = DType::f32;
+  Device device;
 };
 
 int64_t whole(const std::string& word, const std::string& value) {
@@ -52,16 +54,21 @@ Options parse(int argc, char** argv) {
     else if (word == "--batch") o.batch = whole(word, value);
     else if (word == "--step") o.step = value;
     else if (word == "--steps") o.steps = whole(word, value);
-    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --bf16 --json");
+    else if (word == "--width") o.width = whole(word, value);
+    else if (word == "--queue") o.queue = whole(word, value);
+    else if (word == "--device") o.device = device_of(value);
+    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --bf16 --width --queue --device --json");
   }
   return o;
 }
 
 std::unique_ptr<Method> make_method(const Options& o) {
-  Init init{1};
+  Init init{1, DType::f32, 0, o.device};
   ResNetOptions encoder{o.arch};
+  encoder.width = o.width;
   MoCoOptions moco;
   moco.base.compute = o.compute;
+  moco.queue = o.queue;
   if (o.step == "supervised" || o.step == "forward") {
     encoder.classes = 1000;
     return std::make_unique<Supervised>(encoder, moco.base, init);
@@ -81,6 +88,7 @@ std::string family_of(std::string_view op) {
   if (op == "conv2d") return "convolution forward";
   if (op == "conv2d_dx") return "convolution gradient of images";
   if (op == "conv2d_dw") return "convolution gradient of filters";
+  if (op == "conv2d_frozen") return "convolution forward";
   if (op == "matmul") return "matmul";
   if (op == "batch_norm_bwd") return "batch norm backward";
   if (begins("batch_norm")) return "batch norm forward";
@@ -92,74 +100,153 @@ std::string family_of(std::string_view op) {
 
 Views random_views(const Options& o) {
   Shape image{o.batch, o.px, o.px, 3};
-  Views views{random(image), random(image), random(image), Tensor::zeros({o.batch}, DType::i64), 1, 0};
-  for (int64_t i = 0; i < o.batch; ++i) views.labels.data<int64_t>()[i] = i % 1000;
-  return views;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < o.batch; ++i) labels.push_back(i % 1000);
+  auto picture = [&] { return random(image, DType::f32, o.device); };
+  return {picture(), picture(), picture(), Tensor::from(labels, {o.batch}).to(o.device), 1, 0};
 }
 
 double frozen_features(ResNet& encoder, const Views& views, DType compute) {
   NoGrad no_grad;
   Pass pass = Pass::eval();
   pass.compute = compute;
-  return ops::cast(encoder.features(Var(views.x), pass).value(), DType::f32).data<float>()[0];
+  return ops::cast(encoder.features(Var(views.x), pass).value(), DType::f32).reshape({-1}).slice(0, 1).item();
+}
+
+// A method in training, and its next step.
+struct Training {
+  Options options;
+  std::unique_ptr<Method> method;
+  Optimizers optimizers;
+  Views views;
+  double loss = 0;
+
+  explicit Training(const Options& o) : options(o), method(make_method(o)), optimizers(make_optimizers()), views(random_views(o)) {
+    method->add_parameters(optimizers.encoder, optimizers.decoder);
+  }
+  void run() {
+    Step step;
+    loss = options.step == "forward" ? frozen_features(method->encoder(), views, options.compute)
+                                     : train_step(*method, views, step, optimizers, 1).loss;
+    ++views.step;
+  }
+
+ private:
+  static Optimizers make_optimizers() {
+    OptimizerOptions sgd, adam;
+    adam.kind = "adam";
+    adam.lr = 1e-4;
+    return {Optimizer(sgd), Optimizer(adam)};
+  }
+};
+
+struct Family {
+  std::string name;
+  double seconds = 0, floor_seconds = 0;  ///< of a step
+};
+
+struct StepTimes {
+  double step_s = 0, floor_s = 0, flops = 0;  ///< of a step
+  MachineRates rates;
+  std::vector<Family> families;  ///< slowest first
+  long peak_rss_mb = 0;
+  MemoryStatistics memory;
+};
+
+// Leaves no memory behind that the steps would be blamed for.
+MachineRates rates_of(const Options& o) {
+  MachineRates rates{1e9 * matmul_gflops(is_cpu(o.device) ? DType::f32 : o.compute, o.device), 1e9 * copy_gbs(o.device)};
+  Allocator::of(o.device).trim();
+  Allocator::of(o.device).reset_peak();
+  return rates;
+}
+
+long peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
+// A device's steps are timed five at a time, as they run in training, and profiled afterwards: marks in its queue cost time.
+StepTimes measure(Training& training) {
+  const Options& o = training.options;
+  const bool cpu = is_cpu(o.device);
+  const int64_t warm_up = std::min<int64_t>(o.steps, cpu ? 2 : 3), profiled = cpu ? o.steps : std::min<int64_t>(o.steps, 2);
+  StepTimes m;
+  m.rates = rates_of(o);
+  for (int64_t i = 0; i < warm_up; ++i) training.run();
+  std::vector<double> times;
+  auto time_steps = [&](int64_t count, int64_t together) {
+    for (int64_t i = 0; i < count; ++i) times.push_back(time_calls([&] { training.run(); }, together, o.device));
+  };
+  if (!cpu) time_steps(o.steps, accelerator::simulated() ? 1 : 5);
+  profile_start(m.rates);
+  if (cpu) time_steps(o.steps, 1);
+  else for (int64_t i = 0; i < profiled; ++i) training.run();
+  m.step_s = median(times);
+  std::map<std::string, Family> families;
+  double in_ops = 0, all = cpu ? 0 : m.step_s;
+  for (const OpTime& t : profile_stop()) {
+    Family& family = families[family_of(t.op)];
+    family.seconds += t.seconds / double(profiled);
+    family.floor_seconds += t.floor_seconds / double(profiled);
+    in_ops += t.seconds / double(profiled);
+    m.floor_s += t.floor_seconds / double(profiled);
+  }
+  if (cpu) for (double t : times) all += t / double(times.size());
+  families["outside ops"].seconds = std::max(0., all - in_ops);
+  for (auto& [name, family] : families) {
+    family.name = name;
+    m.families.push_back(family);
+  }
+  std::sort(m.families.begin(), m.families.end(), [](const Family& a, const Family& b) { return a.seconds > b.seconds; });
+  m.flops = profile_flops() / double(profiled);
+  m.peak_rss_mb = peak_rss_mb();
+  m.memory = Allocator::of(o.device).statistics();
+  MachineRates after = rates_of(o);
+  m.rates = {(m.rates.flops + after.flops) / 2, (m.rates.bytes + after.bytes) / 2};
+  return m;
+}
+
+void print_json(const Options& o, const StepTimes& m, double loss) {
+  std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"device\": \"%s\", \"images_per_s\": %.3f, "
+              "\"step_s\": %.5f, \"floor_s\": %.5f, \"matmul_gflops\": %.1f, \"copy_gbs\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, ",
+              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(), Context::cpu().threads(),
+              o.device.str().c_str(), double(o.batch) / m.step_s, m.step_s, m.floor_s, m.rates.flops * 1e-9, m.rates.bytes * 1e-9,
+              m.flops / m.step_s / m.rates.flops, m.peak_rss_mb);
+  if (is_cpu(o.device)) std::printf("\"peak_tensors_mb\": %ld, ", long(m.memory.peak_bytes >> 20));
+  else std::printf("\"peak_device_mb\": %ld, \"held_device_mb\": %ld, ", long(m.memory.peak_bytes >> 20), long(m.memory.held_bytes >> 20));
+  std::printf("\"loss\": %.6f", loss);
+  for (const char* what : {"seconds", "floors"}) {
+    std::printf(", \"%s\": {", what);
+    const char* comma = "";
+    for (const Family& f : m.families)
+      std::printf("%s\"%s\": %.6f", std::exchange(comma, ", "), f.name.c_str(), what[0] == 's' ? f.seconds : f.floor_seconds);
+    std::printf("}");
+  }
+  std::printf("}\n");
+}
+
+void print_text(const Options& o, const StepTimes& m) {
+  std::printf("%s, %ld px, batch %ld, %s, %s, %s, %d threads\n%.2f images/s (%.4f s a step, median of %ld); matmul %.0f GFLOP/s, share of it %.2f; "
+              "copy %.1f GB/s; floor %.4f s; peak %ld MB",
+              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(), o.device.str().c_str(),
+              Context::cpu().threads(), double(o.batch) / m.step_s, m.step_s, long(o.steps), m.rates.flops * 1e-9, m.flops / m.step_s / m.rates.flops,
+              m.rates.bytes * 1e-9, m.floor_s, m.peak_rss_mb);
+  if (!is_cpu(o.device)) std::printf(", of the device %ld, held %ld", long(m.memory.peak_bytes >> 20), long(m.memory.held_bytes >> 20));
+  double all = 0;
+  for (const Family& f : m.families) all += f.seconds;
+  std::printf("\n");
+  for (const Family& f : m.families)
+    std::printf("  %-34s %9.2f ms  %5.1f %%  floor %9.2f ms\n", f.name.c_str(), f.seconds * 1e3, 100 * f.seconds / all, f.floor_seconds * 1e3);
 }
 
 int run(int argc, char** argv) {
   Options o = parse(argc, argv);
-  std::unique_ptr<Method> method = make_method(o);
-  OptimizerOptions sgd, adam;
-  adam.kind = "adam";
-  adam.lr = 1e-4;
-  Optimizers optimizers{Optimizer(sgd), Optimizer(adam)};
-  method->add_parameters(optimizers.encoder, optimizers.decoder);
-
-  double matmul = matmul_gflops();
-  constexpr int64_t kWarmUp = 2;
-  std::vector<double> times;
-  double loss = 0;
-  Views views = random_views(o);
-  for (; views.step < kWarmUp + o.steps; ++views.step) {
-    if (views.step == kWarmUp) profile_start();
-    double start = now();
-    Step step;
-    loss = o.step == "forward" ? frozen_features(method->encoder(), views, o.compute)
-                               : train_step(*method, views, step, optimizers, 1).loss;
-    if (views.step >= kWarmUp) times.push_back(now() - start);
-  }
-  std::map<std::string, double> families;
-  double in_ops = 0, all = 0;
-  for (const OpTime& t : profile_stop()) {
-    families[family_of(t.op)] += t.seconds / double(o.steps);
-    in_ops += t.seconds / double(o.steps);
-  }
-  for (double t : times) all += t / double(o.steps);
-  families["outside ops"] = all - in_ops;
-  double flops = profile_flops() / double(o.steps);
-
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  double seconds = median(times), images_per_s = double(o.batch) / seconds;
-  matmul = (matmul + matmul_gflops()) / 2;
-  double share = flops / seconds * 1e-9 / matmul;  // of products and convolutions, counted as if done directly
-  long rss = usage.ru_maxrss / 1024;
-  if (o.json) {
-    std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"images_per_s\": %.3f, "
-                "\"step_s\": %.4f, \"matmul_gflops\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, \"peak_tensors_mb\": %ld, \"loss\": %.6f, \"seconds\": {",
-                o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(),
-                Context::cpu().threads(), images_per_s, seconds, matmul, share, rss,
-                long(Allocator::cpu().statistics().peak_bytes >> 20), loss);
-    const char* comma = "";
-    for (const auto& [family, t] : families) std::printf("%s\"%s\": %.5f", std::exchange(comma, ", "), family.c_str(), t);
-    std::printf("}}\n");
-    return 0;
-  }
-  std::printf("%s, %ld px, batch %ld, %s, %s, %d threads\n%.2f images/s (%.3f s a step, median of %ld); matmul f32 %.0f GFLOP/s, share of it %.2f; peak %ld MB\n",
-              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(),
-              Context::cpu().threads(), images_per_s, seconds, long(o.steps), matmul, share, rss);
-  std::vector<std::pair<double, std::string>> sorted;
-  for (const auto& [family, t] : families) sorted.push_back({t, family});
-  std::sort(sorted.rbegin(), sorted.rend());
-  for (const auto& [t, family] : sorted) std::printf("  %-34s %8.1f ms  %5.1f %%\n", family.c_str(), t * 1e3, 100 * t / all);
+  Training training(o);
+  StepTimes m = measure(training);
+  if (o.json) print_json(o, m, training.loss);
+  else print_text(o, m);
   return 0;
 }
 

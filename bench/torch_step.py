@@ -175,7 +175,7 @@ class Training:
                 k = unit(self.key(self.x2))
             loss = self.contrast(unit(self.project(self.embed(self.x1))), k, self.queue)
         loss.backward()
-        if self.decode:
+        if self.decode is not None:
             self.pairs(k)
         self.update()
         with torch.no_grad():

@@ -52,4 +52,9 @@ void copy(void* to, Device to_device, const void* from, Device from_device, int6
 /// Waits for all queued work. Throws MachineError with the call's text and the last ops.
 void synchronize(Context& context);
 
+/// A point in the queue; the device notes when it comes to it, which costs it next to nothing.
+std::shared_ptr<void> mark(Context& context);
+/// Seconds of the device's clock from one to the other; waits for the second.
+double seconds_between(const std::shared_ptr<void>& from, const std::shared_ptr<void>& to);
+
 }  // namespace plumage::accelerator

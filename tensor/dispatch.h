@@ -14,7 +14,8 @@ inline In maybe_in(const Tensor& t) { return t.defined() ? in(t) : In{}; }
 #define DISPATCH(name, like, ...)                                          \
   do {                                                                     \
     Context& context_ = Context::of((like).device());                      \
-    OpTimer timer_(context_, Op::name, (like).shape(), (like).dtype());              \
+    OpTimer timer_(context_, Op::name, (like).shape(), (like).dtype());    \
+    timer_.moves(__VA_ARGS__);                                             \
     context_.kernels((like).dtype()).name(context_, __VA_ARGS__);          \
   } while (false)
 

@@ -1,7 +1,9 @@
-// Where the time goes: seconds and calls by op, measured around every kernel while a profile is on.
+// Where the time goes: seconds and calls by op, measured around every kernel while a profile is on; and the floor, what the
+// machine's rates allow.
 #pragma once
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -13,10 +15,18 @@ struct OpTime {
   std::string_view op;
   double seconds = 0;
   int64_t calls = 0;
+  double flops = 0, bytes = 0;
+  double floor_seconds = 0;  ///< sum over the calls of the longer of flops and bytes at the rates given
 };
 
-/// Starts counting from zero; costs two clock reads an op.
-void profile_start();
+/// What a machine does in a second at best; as measured, by a large product and a large copy.
+struct MachineRates {
+  double flops = 0, bytes = 0;
+};
+
+/// Starts counting from zero; costs two clock reads an op. A device marks its queue before and after each op instead and is
+/// not waited for, so that its times are its own.
+void profile_start(MachineRates rates = {});
 /// Stops; the ops that ran, slowest first.
 std::vector<OpTime> profile_stop();
 
@@ -24,21 +34,33 @@ std::vector<OpTime> profile_stop();
 void profile_count(double flops);
 double profile_flops();  ///< since profile_start
 
-/// Around every dispatch: notes the op in its context, and while a profile or PLUMAGE_TRACE is on times the kernel; a
-/// device's is waited for, so that the time is its own (not while a step is captured: that one is not timed).
+/// Around every dispatch: notes the op in its context, and while a profile or PLUMAGE_TRACE is on times the kernel; for a
+/// trace a device's is waited for, so that the time is its own (not while a step is captured: that one is not timed).
 class OpTimer {
  public:
   OpTimer(Context& context, Op op, const Shape& shape, DType dtype);
+  /// The kernel's arguments: its tensors are read or written once at least.
+  template <class... Arguments>
+  void moves(const Arguments&... arguments) {
+    if (on_) (add_bytes(arguments), ...);
+  }
   ~OpTimer() noexcept(false);  // what a device reports while it is waited for
   OpTimer(const OpTimer&) = delete;
   OpTimer& operator=(const OpTimer&) = delete;
 
  private:
+  template <class Argument>
+  void add_bytes(const Argument& argument) {
+    if constexpr (requires { argument.data, argument.shape, argument.dtype; })
+      if (argument.data) bytes_ += double(argument.count() * size_of(argument.dtype));
+  }
+
   Context& context_;
   Op op_;
-  bool on_;
+  bool on_, marked_;
   int unwinding_;
-  double start_ = 0;
+  double start_ = 0, flops_ = 0, bytes_ = 0;
+  std::shared_ptr<void> mark_;
   Shape shape_;
   DType dtype_;
 };

@@ -95,6 +95,7 @@ void run_graph(const CUgraph_st& graph, uint64_t seed) {
         node.work.run();
       } else if (node.work.run) {
         node.work.run();
+        ++count().work;
       }
       release(node.order.get());
       release(&end);

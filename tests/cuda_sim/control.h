@@ -23,6 +23,7 @@ void set_memory_limit(uint64_t bytes);
 struct Counts {
   uint64_t launches = 0, copies = 0, mallocs = 0, synchronisations = 0,
            graph_launches = 0;  // since the start
+  uint64_t work = 0;            // kernels, copies, calls of libraries that the device has done
   uint64_t live_allocations = 0, live_bytes = 0, peak_bytes = 0;
 };
 Counts counts();

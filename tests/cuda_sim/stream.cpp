@@ -71,6 +71,7 @@ void run_next(Stream& stream) {
       task.work.run();
     } else {
       task.work.run();
+      ++count().work;
     }
     s.running = false;
   }

@@ -205,6 +205,23 @@ void synchronize(Context& context) {
                              "); the last ops were ", context.recent_ops()));
 }
 
+std::shared_ptr<void> mark(Context& context) {
+  cudaStream_t stream = cuda::stream(context);
+  cudaEvent_t event = nullptr;
+  cuda::check(cudaEventCreate(&event), "cudaEventCreate");
+  std::shared_ptr<void> mark(event, [](void* e) { cudaEventDestroy(static_cast<cudaEvent_t>(e)); });
+  cuda::check(cudaEventRecord(event, stream), "cudaEventRecord");
+  return mark;
+}
+
+double seconds_between(const std::shared_ptr<void>& from, const std::shared_ptr<void>& to) {
+  auto first = static_cast<cudaEvent_t>(from.get()), second = static_cast<cudaEvent_t>(to.get());
+  float milliseconds = 0;
+  cuda::check(cudaEventSynchronize(second), "cudaEventSynchronize");
+  cuda::check(cudaEventElapsedTime(&milliseconds, first, second), "cudaEventElapsedTime");
+  return 1e-3 * double(milliseconds);
+}
+
 }  // namespace accelerator
 
 }  // namespace plumage
