@@ -46,6 +46,13 @@ inline void check_rank(const Tensor& t, int rank, const char* op, const char* ar
   if (t.rank() != rank) throw ShapeError(message(op, ": ", argument, " must be ", layout, ", got ", t.shape().str()));
 }
 
+/// A number that a kernel reads when it runs: one element of `type` beside `like`.
+inline void check_live(const Tensor& t, DType type, Device device, const char* op, const char* argument) {
+  if (!t.defined() || t.dtype() != type || t.count() != 1)
+    throw ShapeError(message(op, ": ", argument, " must be one ", name_of(type), t.defined() ? ", got " + t.shape().str() + " of " + std::string(name_of(t.dtype())) : ", is undefined"));
+  if (!(t.device() == device)) throw DeviceError(message(op, ": ", argument, " is on ", t.device().str(), ", wanted ", device.str()));
+}
+
 /// Indices beside `like`, on its device: i64, 0 .. limit-1.
 inline void check_index(const Tensor& index, const Tensor& like, int64_t limit, const char* op, const char* argument) {
   if (index.dtype() != DType::i64)

@@ -19,10 +19,11 @@ Tensor uniform(const Shape& shape, PhiloxKey key, double low, double high, DType
   return y;
 }
 
-Tensor normal(const Shape& shape, PhiloxKey key, double mean, double std, DType dtype, Device device) {
+Tensor normal(const Shape& shape, PhiloxKey key, double mean, double std, DType dtype, Device device, const Tensor& clock) {
   Tensor y = Tensor::empty(shape, dtype, device);
   check_float(y, "normal", "y");
-  DISPATCH(normal, y, out(y), key, mean, std);
+  if (clock.defined()) check_live(clock, DType::i64, device, "normal", "clock");
+  DISPATCH(normal, y, out(y), key, mean, std, maybe_in(clock));
   return y;
 }
 
@@ -213,6 +214,18 @@ Tensor gather_rows(const Tensor& x, const Tensor& index) {
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   DISPATCH(gather_rows, x, in(x), in(index), out(y));
   return y;
+}
+
+void put_rows(Tensor& ring, const Tensor& rows, const Tensor& first) {
+  check_like(rows, ring, "put_rows", "rows");
+  Shape wanted = ring.shape();
+  if (wanted.rank() < 1 || rows.rank() < 1) throw ShapeError("put_rows: ring and rows must have at least one dimension");
+  wanted.set(0, rows.size(0));
+  check_shape(rows, wanted, "put_rows", "rows");
+  if (rows.size(0) > ring.size(0))
+    throw ShapeError(message("put_rows: ", rows.size(0), " rows do not fit into ", ring.size(0)));
+  check_live(first, DType::i64, ring.device(), "put_rows", "first");
+  DISPATCH(put_rows, ring, in(rows), in(first), out(ring));
 }
 
 Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows) {

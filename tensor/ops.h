@@ -18,8 +18,9 @@ void fill(Tensor& y, double value);
 /// Numbers of (key, element index): the same on every device and for any number of threads.
 Tensor uniform(const Shape& shape, PhiloxKey key, double low = 0, double high = 1, DType dtype = DType::f32,
                Device device = {});
+/// clock: i64 [1] on the device, added to key.step when the kernel runs; undefined: nothing is.
 Tensor normal(const Shape& shape, PhiloxKey key, double mean = 0, double std = 1, DType dtype = DType::f32,
-              Device device = {});
+              Device device = {}, const Tensor& clock = {});
 /// Between any two types; float to integer truncates towards zero.
 Tensor cast(const Tensor& x, DType dtype);
 
@@ -56,6 +57,8 @@ Tensor logsumexp_bwd(const Tensor& x, const Tensor& y, const Tensor& dy);
 /// y = x / max(|x|, epsilon) by row; returns y and max(|x|, epsilon) [..]. Where |x| < epsilon the norm is constant.
 std::pair<Tensor, Tensor> l2_normalize(const Tensor& x, double epsilon = 1e-12);
 Tensor l2_normalize_bwd(const Tensor& y, const Tensor& norm, const Tensor& dy, double epsilon = 1e-12);
+/// ring[(first + r) mod size] = rows[r] in place: ring [size, ..], rows [R <= size, ..], first i64 [1] >= 0, read when the kernel runs.
+void put_rows(Tensor& ring, const Tensor& rows, const Tensor& first);
 Tensor gather_rows(const Tensor& x, const Tensor& index);  ///< x [N, ..], index i64 [M] in 0..N-1 -> [M, ..]
 Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows);
 Tensor concat(const std::vector<Tensor>& parts, int dimension);
@@ -112,13 +115,19 @@ std::pair<Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labe
 Tensor cross_entropy_bwd(const Tensor& logits, const Tensor& labels, const Tensor& lse, const Tensor& dloss);
 
 // --- updates in place; all tensors f32 or f64, of one count a slot
-struct SgdParameter { Tensor parameter, gradient, momentum; double weight_decay = 0; double lr_scale = 1; };
-struct AdamParameter { Tensor parameter, gradient, first, second; double weight_decay = 0; double lr_scale = 1; };
+/// A constant_lr slot does not follow the schedule.
+struct SgdParameter { Tensor parameter, gradient, momentum; double weight_decay = 0; double lr_scale = 1; bool constant_lr = false; };
+struct AdamParameter { Tensor parameter, gradient, first, second; double weight_decay = 0; double lr_scale = 1; bool constant_lr = false; };
 struct EmaParameter { Tensor target, source; };
 /// PyTorch's SGD: g += wd * p; momentum = mu * momentum + g (dampening 0); nesterov: g += mu * momentum; p -= lr * ...
-void sgd(std::span<const SgdParameter> list, SgdStep step);
-/// PyTorch's Adam; decoupled weight decay is AdamW.
-void adam(std::span<const AdamParameter> list, AdamStep step);
+/// schedule: f64 [1] beside the parameters, a factor on the rate that is read when the kernel runs; undefined: 1.
+void sgd(std::span<const SgdParameter> list, SgdStep step, const Tensor& schedule = {});
+/// PyTorch's Adam; decoupled weight decay is AdamW. count: i64 [1] beside the parameters, read in step.step's place.
+void adam(std::span<const AdamParameter> list, AdamStep step, const Tensor& schedule = {}, const Tensor& count = {});
 void ema(std::span<const EmaParameter> list, double momentum);
+/// counter, i64 [1], becomes (counter + by) mod modulo; modulo 0: it goes on without end. by, modulo >= 0.
+void advance(Tensor& counter, int64_t by, int64_t modulo = 0);
+/// Sum of the squares of all elements, f64 [1], whatever the (float) types; at least one tensor, all on one device.
+Tensor squared_norm(std::span<const Tensor> list);
 
 }  // namespace plumage::ops

@@ -37,27 +37,32 @@ void by_type(std::span<const Parameter> list, Op op, Device device, Slot slot, C
 
 }  // namespace
 
-void sgd(std::span<const SgdParameter> list, SgdStep step) {
+void sgd(std::span<const SgdParameter> list, SgdStep step, const Tensor& schedule) {
   if (list.empty()) return;
+  if (schedule.defined()) check_live(schedule, DType::f64, list[0].parameter.device(), "sgd", "schedule");
   by_type(list, Op::sgd, list[0].parameter.device(), [&](const SgdParameter& p) {
     SgdParameter q = p;
     check_slot(q.gradient, q.parameter, "sgd", "gradient");
     if (step.momentum != 0 || q.momentum.defined()) check_slot(q.momentum, q.parameter, "sgd", "momentum");
     return std::pair{q.parameter, SgdSlot{out(q.parameter), in(q.gradient), q.momentum.defined() ? out(q.momentum) : Out{},
-                                          q.weight_decay, q.lr_scale}};
-  }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.sgd(context, slots, step); });
+                                          q.weight_decay, q.lr_scale, q.constant_lr}};
+  }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.sgd(context, slots, step, maybe_in(schedule)); });
 }
 
-void adam(std::span<const AdamParameter> list, AdamStep step) {
+void adam(std::span<const AdamParameter> list, AdamStep step, const Tensor& schedule, const Tensor& count) {
   if (list.empty()) return;
+  if (schedule.defined()) check_live(schedule, DType::f64, list[0].parameter.device(), "adam", "schedule");
+  if (count.defined()) check_live(count, DType::i64, list[0].parameter.device(), "adam", "count");
   by_type(list, Op::adam, list[0].parameter.device(), [](const AdamParameter& p) {
     AdamParameter q = p;
     check_slot(q.gradient, q.parameter, "adam", "gradient");
     check_slot(q.first, q.parameter, "adam", "first");
     check_slot(q.second, q.parameter, "adam", "second");
     return std::pair{q.parameter, AdamSlot{out(q.parameter), in(q.gradient), out(q.first), out(q.second), q.weight_decay,
-                                           q.lr_scale}};
-  }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.adam(context, slots, step); });
+                                           q.lr_scale, q.constant_lr}};
+  }, [&](const Kernels& kernels, Context& context, const auto& slots) {
+    kernels.adam(context, slots, step, maybe_in(schedule), maybe_in(count));
+  });
 }
 
 void ema(std::span<const EmaParameter> list, double momentum) {
@@ -67,6 +72,35 @@ void ema(std::span<const EmaParameter> list, double momentum) {
     check_slot(q.source, q.target, "ema", "source");
     return std::pair{q.target, EmaSlot{out(q.target), in(q.source)}};
   }, [&](const Kernels& kernels, Context& context, const auto& slots) { kernels.ema(context, slots, momentum); });
+}
+
+void advance(Tensor& counter, int64_t by, int64_t modulo) {
+  check_live(counter, DType::i64, counter.defined() ? counter.device() : Device{}, "advance", "counter");
+  if (by < 0 || modulo < 0) throw ShapeError(message("advance: by ", by, " modulo ", modulo, ": neither may be negative"));
+  DISPATCH(advance, counter, out(counter), by, modulo);
+}
+
+Tensor squared_norm(std::span<const Tensor> list) {
+  if (list.empty()) throw ShapeError("squared_norm: no tensors");
+  Device device = list[0].defined() ? list[0].device() : Device{};
+  Tensor total;
+  for (DType type : {DType::f64, DType::f32, DType::bf16}) {
+    std::vector<NormSlot> slots;
+    for (const Tensor& x : list) {
+      check_float(x, "squared_norm", "x");
+      check_device(x, list[0], "squared_norm", "x");
+      if (x.dtype() == type) slots.push_back({in(x)});
+    }
+    if (slots.empty()) continue;
+    Tensor sum = Tensor::empty({1}, DType::f64, device);
+    Context& context = Context::of(device);
+    {
+      OpTimer timer(context, Op::squared_norm, {int64_t(slots.size())}, type);
+      context.kernels(type).squared_norm(context, slots, out(sum));
+    }
+    total = total.defined() ? add(total, sum) : sum;
+  }
+  return total;
 }
 
 }  // namespace plumage::ops

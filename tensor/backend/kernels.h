@@ -59,11 +59,23 @@ struct BatchNorm {
 };
 
 /// One parameter of an optimiser's list. All f32 or all f64, same count.
-struct SgdSlot { Out parameter; In gradient; Out momentum; double weight_decay = 0; double lr_scale = 1; };
+struct SgdSlot { Out parameter; In gradient; Out momentum; double weight_decay = 0; double lr_scale = 1; bool constant_lr = false; };
 struct SgdStep { double lr = 0, momentum = 0; bool nesterov = false, first = false; };  ///< first: momentum = gradient
-struct AdamSlot { Out parameter; In gradient; Out first; Out second; double weight_decay = 0; double lr_scale = 1; };
+struct AdamSlot { Out parameter; In gradient; Out first; Out second; double weight_decay = 0; double lr_scale = 1; bool constant_lr = false; };
 struct AdamStep { double lr = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8; int64_t step = 1; bool decoupled = false; };
 struct EmaSlot { Out target; In source; };
+struct NormSlot { In x; };
+
+/// A slot's factor on the rate, with the schedule's where it follows that; host memory.
+template <class Slot>
+double rate_scale(const Slot& slot, const In& schedule) {
+  return slot.lr_scale * (slot.constant_lr || !schedule.data ? 1 : *schedule.as<double>());
+}
+/// A key that is as many steps on as the clock says; host memory.
+inline PhiloxKey at_clock(PhiloxKey key, const In& clock) {
+  if (clock.data) key.step += uint64_t(*clock.as<int64_t>());
+  return key;
+}
 
 /// One function pointer an op.
 struct Kernels {

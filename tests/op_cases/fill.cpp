@@ -76,6 +76,27 @@ Row random_row(Op op, const Shape& shape) {
           .empty = shape.count() == 0};
 }
 
+/// The clock is added to the key's step when the kernel runs.
+Row clocked_row() {
+  return {.name = "normal with a clock",
+          .op = Op::normal,
+          .inputs = {{Shape{1}}},
+          .apply =
+              [](const std::vector<Var>& x) {
+                PhiloxKey earlier = kKey;
+                earlier.step = 2;  // and 5 on the clock
+                Tensor clock = Tensor::from(std::vector<int64_t>{5}, {1});
+                return std::vector{Var(ops::normal({67}, earlier, 0, 1, x[0].dtype(), {}, clock))};
+              },
+          .formula =
+              [](const std::vector<Values>&) {
+                Values y({67});
+                for (int64_t i = 0; i < y.count(); ++i) y[i] = normal_number(i);
+                return std::vector{y};
+              },
+          .gradient = Gradient::none};
+}
+
 Row cast_row(DType to, const Shape& shape) {
   // Integers only of what lies in their range: u8 of |x| * 40
   bool integer = !is_float(to);
@@ -119,10 +140,14 @@ Family fill_family() {
   for (Op op : {Op::uniform, Op::normal})
     for (const Shape& shape : {Shape{1}, Shape{5, 13}, Shape{1023}, Shape{0, 3}})
       family.rows.push_back(random_row(op, shape));
+  family.rows.push_back(clocked_row());
   for (DType to : {DType::f64, DType::f32, DType::bf16, DType::i64, DType::i32, DType::u8})
     for (const Shape& shape : {Shape{1}, Shape{7, 11}, Shape{257}, Shape{0}})
       family.rows.push_back(cast_row(to, shape));
   family.errors = {
+      {"normal with a clock of floats",
+       {"normal", "clock", "i64", "f32"},
+       [] { ops::normal({3}, kKey, 0, 1, DType::f32, {}, Tensor::zeros({1})); }},
       {"uniform of integers", {"uniform", "i32"}, [] { ops::uniform({3}, kKey, 0, 1, DType::i32); }},
       {"normal of integers", {"normal", "u8"}, [] { ops::normal({3}, kKey, 0, 1, DType::u8); }},
       {"cast of nothing", {"cast", "x"}, [] { ops::cast({}, DType::f32); }},

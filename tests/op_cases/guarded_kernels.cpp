@@ -113,7 +113,9 @@ struct HeldSlots {
   explicit HeldSlots(std::span<const Slot> given) : slots(given.begin(), given.end()) {
     outs.reserve(slots.size() * 3);  // the buffers' addresses are in the slots: no moving
     for (Slot& s : slots) {
-      if constexpr (requires { s.source; }) {
+      if constexpr (requires { s.x; }) {
+        hold(s.x);
+      } else if constexpr (requires { s.source; }) {
         hold(s.target);
         hold(s.source);
       } else {
@@ -139,6 +141,7 @@ DType type_of(const Out& out) { return out.dtype; }
 DType type_of(std::span<const SgdSlot> s) { return s[0].parameter.dtype; }
 DType type_of(std::span<const AdamSlot> s) { return s[0].parameter.dtype; }
 DType type_of(std::span<const EmaSlot> s) { return s[0].target.dtype; }
+DType type_of(std::span<const NormSlot> s) { return s[0].x.dtype; }
 /// Type of the first view: it is the one that ops.cpp picks the table by.
 template <class First, class... Rest>
 DType type_of_first(const First& first, const Rest&... rest) {

@@ -161,6 +161,34 @@ Row narrow_row(const Shape& shape, int d, int64_t first, int64_t count) {
 
 }  // namespace
 
+namespace {
+
+Row put_rows_row(const Shape& ring, int64_t count, int64_t first) {
+  Shape some = ring;
+  some.set(0, count);
+  return {.name = message("put_rows ", some, " into ", ring, " at ", first),
+          .op = Op::put_rows,
+          .inputs = {{ring}, {some}},
+          .apply =
+              [=](const std::vector<Var>& x) {
+                Tensor y = x[0].value().clone();
+                ops::put_rows(y, x[1].value(), Tensor::from(std::vector<int64_t>{first}, {1}));
+                return std::vector{Var(y)};
+              },
+          .formula =
+              [=](const std::vector<Values>& x) {
+                Values y = x[0];
+                int64_t width = count ? x[1].count() / count : 0;
+                for (int64_t r = 0; r < count; ++r)
+                  for (int64_t i = 0; i < width; ++i) y[(first + r) % ring[0] * width + i] = x[1][r * width + i];
+                return std::vector{y};
+              },
+          .tolerance = Tolerance::exact,
+          .gradient = Gradient::none};
+}
+
+}  // namespace
+
 Family rows_family() {
   Family family{"rows", {}, {}};
   for (const Shape& shape : {Shape{1}, Shape{7}, Shape{5, 13}, Shape{3, 5, 17}, Shape{31, 65}, Shape{7, 1},
@@ -175,6 +203,10 @@ Family rows_family() {
   family.rows.push_back(gather_row({3, 2, 5}, {2, 2}));
   family.rows.push_back(gather_row({5, 7}, {}));
   family.rows.push_back(gather_row({5, 0}, {3, 1}));
+  family.rows.push_back(put_rows_row({7, 5}, 3, 2));
+  family.rows.push_back(put_rows_row({7, 5}, 3, 5));  // over the end
+  family.rows.push_back(put_rows_row({4, 3, 8}, 4, 3));
+  family.rows.push_back(put_rows_row({4, 3}, 0, 1));
   family.rows.push_back(gather_integers_row());
   family.rows.push_back(scatter_row({7, 33}, {2, 0, 2, 2, 1, 2, 0}, 4));
   family.rows.push_back(scatter_row({0, 5}, {}, 3));
@@ -193,6 +225,18 @@ Family rows_family() {
   Tensor x = Tensor::zeros({3, 2}), i = Tensor::zeros({3}, DType::i64),
          outside = Tensor::full({2}, 3, DType::i64);
   family.errors = {
+      {"put_rows of too many", {"put_rows", "5", "4"}, [] {
+         Tensor ring = Tensor::zeros({4, 2});
+         ops::put_rows(ring, Tensor::zeros({5, 2}), Tensor::zeros({1}, DType::i64));
+       }},
+      {"put_rows of other rows", {"put_rows", "rows", "[2, 3]"}, [] {
+         Tensor ring = Tensor::zeros({4, 2});
+         ops::put_rows(ring, Tensor::zeros({2, 3}), Tensor::zeros({1}, DType::i64));
+       }},
+      {"put_rows at a float", {"put_rows", "first", "i64"}, [] {
+         Tensor ring = Tensor::zeros({4, 2});
+         ops::put_rows(ring, Tensor::zeros({2, 2}), Tensor::zeros({1}));
+       }},
       {"l2_normalize of a scalar",
        {"l2_normalize", "dimension"},
        [] { ops::l2_normalize(Tensor::zeros({})); }},

@@ -104,6 +104,83 @@ Row adam_row(const std::string& name, double weight_decay, bool decoupled) {
           .types = kTypes};
 }
 
+/// One step whose rate and number are read where they lie; the second parameter does not follow the schedule.
+Row scheduled_row(bool adam) {
+  return {.name = adam ? "adam by schedule and count" : "sgd by schedule",
+          .op = adam ? Op::adam : Op::sgd,
+          .inputs = two_parameters({13, 5}, {65}),
+          .apply =
+              [=](const std::vector<Var>& x) {
+                Tensor schedule = Tensor::full({1}, 0.25, DType::f64), count = Tensor::full({1}, 3, DType::i64);
+                auto zeros = [&](size_t k) { return Tensor::zeros(x[k].shape(), x[k].dtype()); };
+                Tensor p = x[0].value().clone(), q = x[2].value().clone();
+                if (adam)
+                  ops::adam(std::vector<ops::AdamParameter>{{p, x[1].value(), zeros(0), zeros(0), 0, 1, false},
+                                                            {q, x[3].value(), zeros(2), zeros(2), 0, 1, true}},
+                            {0.1, 0.8, 0.95, 1e-6, 77}, schedule, count);
+                else
+                  ops::sgd(std::vector<ops::SgdParameter>{{p, x[1].value(), zeros(0), 0, 2, false},
+                                                          {q, x[3].value(), zeros(2), 0, 2, true}},
+                           {0.1, 0.9}, schedule);
+                return std::vector{Var(p), Var(q)};
+              },
+          .formula =
+              [=](const std::vector<Values>& x) {
+                std::vector<Values> out;
+                for (size_t k : {0u, 2u}) {
+                  Values p = x[k];
+                  double follows = k ? 1 : 0.25;
+                  for (int64_t i = 0; i < p.count(); ++i) {
+                    double g = x[k + 1][i], mhat = 0.2 * g / (1 - 0.512), vhat = 0.05 * g * g / (1 - 0.857375);
+                    p[i] -= follows * (adam ? 0.1 * mhat / (std::sqrt(vhat) + 1e-6) : 0.2 * g);
+                  }
+                  out.push_back(p);
+                }
+                return out;
+              },
+          .tolerance = Tolerance::sum,
+          .gradient = Gradient::none,
+          .types = kTypes};
+}
+
+Row advance_row(int64_t from, int64_t by, int64_t modulo, int64_t to) {
+  return {.name = message("advance ", from, " by ", by, " modulo ", modulo),
+          .op = Op::advance,
+          .inputs = {},
+          .apply =
+              [=](const std::vector<Var>&) {
+                Tensor counter = Tensor::from(std::vector<int64_t>{from}, {1});
+                ops::advance(counter, by, modulo);
+                return std::vector{Var(counter)};
+              },
+          .formula = [=](const std::vector<Values>&) { return std::vector{Values({1}, double(to))}; },
+          .tolerance = Tolerance::exact,
+          .gradient = Gradient::none,
+          .types = {DType::f64, DType::f32}};
+}
+
+/// `copies` of the second tensor: more than a launch's table holds.
+Row squared_norm_row(const Shape& a, const Shape& b, int copies) {
+  return {.name = message("squared_norm ", a, " and ", copies, " times ", b),
+          .op = Op::squared_norm,
+          .inputs = {{a, Domain::normal}, {b, Domain::normal}},
+          .apply =
+              [=](const std::vector<Var>& x) {
+                std::vector<Tensor> list(size_t(copies), x[1].value());
+                list.insert(list.begin(), x[0].value());
+                return std::vector{Var(ops::squared_norm(list))};
+              },
+          .formula =
+              [=](const std::vector<Values>& x) {
+                double sum = 0, last = 0;
+                for (int64_t i = 0; i < x[0].count(); ++i) sum += x[0][i] * x[0][i];
+                for (int64_t i = 0; i < x[1].count(); ++i) last += x[1][i] * x[1][i];
+                return std::vector{Values({1}, sum + copies * last)};
+              },
+          .tolerance = Tolerance::sum,
+          .gradient = Gradient::none};
+}
+
 Row ema_row(double momentum) {
   return {.name = message("ema ", momentum),
           .op = Op::ema,
@@ -139,6 +216,14 @@ Family update_family() {
                  adam_row("plain", 0, false),
                  adam_row("weight decay", 0.1, false),
                  adam_row("decoupled weight decay", 0.1, true),
+                 scheduled_row(false),
+                 scheduled_row(true),
+                 advance_row(5, 3, 0, 8),
+                 advance_row(5, 3, 8, 0),
+                 advance_row(7, 4, 8, 3),
+                 squared_norm_row({13, 5}, {1}, 1),
+                 squared_norm_row({4097}, {0}, 2),
+                 squared_norm_row({129}, {2}, 259),
                  ema_row(0.99),
                  ema_row(0),
                  ema_row(1)};
@@ -179,6 +264,24 @@ Family update_family() {
        [=] {
          ops::adam(std::vector<ops::AdamParameter>{{p, p.clone(), p.clone(), q}}, {0.1});
        }},
+      {"sgd by a schedule of f32",
+       {"sgd", "schedule", "f64", "f32"},
+       [=] {
+         ops::sgd(std::vector<ops::SgdParameter>{{p, p.clone(), p.clone()}}, {0.1}, Tensor::zeros({1}));
+       }},
+      {"advance of two",
+       {"advance", "counter", "[2]"},
+       [] {
+         Tensor two = Tensor::zeros({2}, DType::i64);
+         ops::advance(two, 1);
+       }},
+      {"advance backwards",
+       {"advance", "-1", "negative"},
+       [] {
+         Tensor one = Tensor::zeros({1}, DType::i64);
+         ops::advance(one, -1);
+       }},
+      {"squared_norm of nothing", {"squared_norm", "no tensors"}, [] { ops::squared_norm({}); }},
       {"ema shapes",
        {"ema", "source", "[3]", "[4]"},
        [=] {

@@ -38,8 +38,8 @@ void uniform(Context& context, Out y, PhiloxKey key, double low, double high) {
   });
 }
 
-void normal(Context& context, Out y, PhiloxKey key, double mean, double std) {
-  random(context, y, key, [&](const std::array<uint32_t, 4>& words, double* four) {
+void normal(Context& context, Out y, PhiloxKey key, double mean, double std, In clock) {
+  random(context, y, at_clock(key, clock), [&](const std::array<uint32_t, 4>& words, double* four) {
     for (size_t pair = 0; pair < 4; pair += 2) {
       auto [first, second] = normal_pair(words[pair], words[pair + 1]);
       four[pair] = mean + std * first;

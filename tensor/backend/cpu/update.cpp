@@ -21,12 +21,12 @@ void for_pieces(Context& context, std::span<const Slot> slots, Out Slot::*target
 
 }  // namespace
 
-void sgd(Context& context, std::span<const SgdSlot> slots, SgdStep step) {
+void sgd(Context& context, std::span<const SgdSlot> slots, SgdStep step, In schedule) {
   for_pieces(context, slots, &SgdSlot::parameter, [&](const SgdSlot& slot, int64_t begin, int64_t end) {
     float* __restrict p = slot.parameter.as<float>();
     float* __restrict m = slot.momentum.as<float>();
     const float* __restrict gradient = slot.gradient.as<float>();
-    float decay = float(slot.weight_decay), lr = float(step.lr * slot.lr_scale);
+    float decay = float(slot.weight_decay), lr = float(step.lr * rate_scale(slot, schedule));
     // On the first step momentum holds anything, NaN perhaps: it is not read.
     float keep = float(step.momentum);
     if (keep == 0.f) {
@@ -44,7 +44,8 @@ void sgd(Context& context, std::span<const SgdSlot> slots, SgdStep step) {
   });
 }
 
-void adam(Context& context, std::span<const AdamSlot> slots, AdamStep step) {
+void adam(Context& context, std::span<const AdamSlot> slots, AdamStep step, In schedule, In count) {
+  if (count.data) step.step = *count.as<int64_t>();
   float correction1 = float(1 / (1 - std::pow(step.beta1, double(step.step))));
   float correction2 = float(1 / (1 - std::pow(step.beta2, double(step.step))));
   float keep1 = float(step.beta1), take1 = float(1 - step.beta1), keep2 = float(step.beta2), take2 = float(1 - step.beta2);
@@ -54,7 +55,7 @@ void adam(Context& context, std::span<const AdamSlot> slots, AdamStep step) {
     float* __restrict first = slot.first.as<float>();
     float* __restrict second = slot.second.as<float>();
     const float* __restrict gradient = slot.gradient.as<float>();
-    double lr = step.lr * slot.lr_scale;
+    double lr = step.lr * rate_scale(slot, schedule);
     float rate = float(lr), shrink = step.decoupled ? float(1 - lr * slot.weight_decay) : 1.f;
     float decay = step.decoupled ? 0.f : float(slot.weight_decay);
     for (int64_t i = begin; i < end; ++i) {
@@ -77,6 +78,28 @@ void ema(Context& context, std::span<const EmaSlot> slots, double momentum) {
     else  // where both are equal the target stays what it is
       for (int64_t i = begin; i < end; ++i) target[i] += take * (source[i] - target[i]);
   });
+}
+
+// Sums of pieces that do not depend on the threads, added in order.
+void squared_norm(Context& context, std::span<const NormSlot> slots, Out y) {
+  struct Piece { const NormSlot* slot; int64_t begin, end; double sum; };
+  std::vector<Piece> pieces;
+  for (const NormSlot& slot : slots)
+    for (int64_t i = 0, n = slot.x.count(); i < n; i += kGrain) pieces.push_back({&slot, i, std::min(n, i + kGrain), 0});
+  parallel(context, int64_t(pieces.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      Piece& piece = pieces[size_t(p)];
+      visit_float(piece.slot->x.dtype, [&](auto zero) {
+        const auto* x = piece.slot->x.as<decltype(zero)>();
+        double lanes[kLanes] = {};
+        for (int64_t i = piece.begin; i < piece.end; ++i) lanes[i % kLanes] += double(float(x[i])) * double(float(x[i]));
+        for (double lane : lanes) piece.sum += lane;
+      });
+    }
+  });
+  double sum = 0;
+  for (const Piece& piece : pieces) sum += piece.sum;
+  *y.as<double>() = sum;
 }
 
 }  // namespace plumage::cpu

@@ -17,7 +17,8 @@ void uniform(Context&, Out y, PhiloxKey key, double low, double high) {
     out.set(i, uniform_between(philox(key, uint64_t(i) / 4)[size_t(i % 4)], low, high));
 }
 
-void normal(Context&, Out y, PhiloxKey key, double mean, double std) {
+void normal(Context&, Out y, PhiloxKey key, double mean, double std, In clock) {
+  key = at_clock(key, clock);
   Writer out(y);
   for (int64_t i = 0; i < y.count(); ++i) out.set(i, mean + std * philox_normal(key, uint64_t(i)));
 }

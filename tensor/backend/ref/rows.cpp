@@ -52,6 +52,14 @@ void scatter_add_rows(Context&, In dy, In index, Out dx) {
   for (int64_t i = 0; i < dx.count(); ++i) out.set(i, sums[size_t(i)]);
 }
 
+void put_rows(Context&, In rows, In first, Out ring) {
+  int64_t size = ring.shape[0], count = rows.shape[0];
+  if (rows.count() == 0) return;
+  size_t row_bytes = size_t(rows.count() / count * size_of(rows.dtype));
+  for (int64_t r = 0; r < count; ++r)
+    std::memcpy(ring.as<char>() + size_t((*first.as<int64_t>() + r) % size) * row_bytes, rows.as<char>() + size_t(r) * row_bytes, row_bytes);
+}
+
 void copy_block(Context&, In x, Out y, Block block) {
   int64_t size = size_of(x.dtype);
   if (block.width == 0) return;

@@ -3,7 +3,7 @@
 
 namespace plumage::ref {
 
-void sgd(Context&, std::span<const SgdSlot> slots, SgdStep step) {
+void sgd(Context&, std::span<const SgdSlot> slots, SgdStep step, In schedule) {
   for (const SgdSlot& slot : slots) {
     Reader p(slot.parameter), gradient(slot.gradient), old(slot.momentum);
     Writer new_p(slot.parameter), new_momentum(slot.momentum);
@@ -14,18 +14,19 @@ void sgd(Context&, std::span<const SgdSlot> slots, SgdStep step) {
         new_momentum.set(i, m);
         g = step.nesterov ? g + step.momentum * m : m;
       }
-      new_p.set(i, p[i] - step.lr * slot.lr_scale * g);
+      new_p.set(i, p[i] - step.lr * rate_scale(slot, schedule) * g);
     }
   }
 }
 
-void adam(Context&, std::span<const AdamSlot> slots, AdamStep step) {
+void adam(Context&, std::span<const AdamSlot> slots, AdamStep step, In schedule, In count) {
+  if (count.data) step.step = *count.as<int64_t>();
   double correction1 = 1 - std::pow(step.beta1, double(step.step));
   double correction2 = 1 - std::pow(step.beta2, double(step.step));
   for (const AdamSlot& slot : slots) {
     Reader parameter(slot.parameter), gradient(slot.gradient), first(slot.first), second(slot.second);
     Writer new_p(slot.parameter), new_first(slot.first), new_second(slot.second);
-    double lr = step.lr * slot.lr_scale;
+    double lr = step.lr * rate_scale(slot, schedule);
     for (int64_t i = 0; i < slot.parameter.count(); ++i) {
       double p = parameter[i], g = gradient[i];
       if (step.decoupled)
@@ -48,6 +49,21 @@ void ema(Context&, std::span<const EmaSlot> slots, double momentum) {
     for (int64_t i = 0; i < slot.target.count(); ++i)
       out.set(i, momentum * target[i] + (1 - momentum) * source[i]);
   }
+}
+
+void advance(Context&, Out counter, int64_t by, int64_t modulo) {
+  int64_t& n = *counter.as<int64_t>();
+  n += by;
+  if (modulo > 0) n %= modulo;
+}
+
+void squared_norm(Context&, std::span<const NormSlot> slots, Out y) {
+  double sum = 0;
+  for (const NormSlot& slot : slots) {
+    Reader x(slot.x);
+    for (int64_t i = 0; i < slot.x.count(); ++i) sum += x[i] * x[i];
+  }
+  *y.as<double>() = sum;
 }
 
 }  // namespace plumage::ref

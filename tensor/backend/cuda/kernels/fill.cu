@@ -38,20 +38,21 @@ struct Normal {
 
 /// A run of the generator gives four numbers.
 template <class Numbers, class T>
-__global__ void random_kernel(int64_t count, PhiloxKey key, Numbers numbers, T* y) {
+__global__ void random_kernel(int64_t count, PhiloxKey key, const int64_t* clock, Numbers numbers, T* y) {
   int64_t i = thread_index() * 4;
   if (i >= count) return;
+  if (clock) key.step += uint64_t(*clock);
   double four[4];
   numbers(philox(key, uint64_t(i) / 4), four);
   for (int j = 0; j < 4 && i + j < count; ++j) y[i + j] = rounded<T>(four[j]);
 }
 
 template <class Numbers>
-void random(Context& context, Out y, PhiloxKey key, Numbers numbers) {
+void random(Context& context, Out y, PhiloxKey key, In clock, Numbers numbers) {
   visit_float(y.dtype, [&](auto zero) {
     using T = decltype(zero);
     launch(random_kernel<Numbers, T>, blocks_for(ceil_div(y.count(), 4)), kThreads, 0, stream(context),
-           y.count(), key, numbers, y.as<T>());
+           y.count(), key, clock.as<int64_t>(), numbers, y.as<T>());
   });
 }
 
@@ -65,11 +66,11 @@ void fill(Context& context, Out y, double value) {
 }
 
 void uniform(Context& context, Out y, PhiloxKey key, double low, double high) {
-  random(context, y, key, Uniform{low, high});
+  random(context, y, key, {}, Uniform{low, high});
 }
 
-void normal(Context& context, Out y, PhiloxKey key, double mean, double std) {
-  random(context, y, key, Normal{mean, std});
+void normal(Context& context, Out y, PhiloxKey key, double mean, double std, In clock) {
+  random(context, y, key, clock, Normal{mean, std});
 }
 
 void cast(Context& context, In x, Out y) {

@@ -83,6 +83,15 @@ __global__ void gather_rows_kernel(int64_t words, int64_t width, const Word* x, 
   y[i] = x[index[r] * width + (i - r * width)];
 }
 
+/// ring[(first + r) mod size] = rows[r], rows of `width` words
+template <class Word>
+__global__ void put_rows_kernel(int64_t words, int64_t width, int64_t size, const int64_t* first, const Word* rows, Word* ring) {
+  int64_t i = thread_index();
+  if (i >= words) return;
+  int64_t r = quotient(i, width);
+  ring[(*first + r) % size * width + (i - r * width)] = rows[i];
+}
+
 template <class Word>
 __global__ void copy_block_kernel(Block block, const Word* x, Word* y) {
   int64_t i = thread_index();
@@ -115,6 +124,17 @@ void gather_rows(Context& context, In x, In index, Out y) {
     int64_t width = row_bytes / int64_t(sizeof(Word)), words = index.count() * width;
     launch(gather_rows_kernel<Word>, blocks_for(words), kThreads, 0, stream(context), words, width,
            x.as<Word>(), index.as<int64_t>(), y.as<Word>());
+  });
+}
+
+void put_rows(Context& context, In rows, In first, Out ring) {
+  if (rows.count() == 0) return;
+  int64_t row_bytes = rows.count() / rows.shape[0] * size_of(rows.dtype);
+  visit_word(uint64_t(row_bytes) | bits_of(rows.data) | bits_of(ring.data), [&](auto zero) {
+    using Word = decltype(zero);
+    int64_t width = row_bytes / int64_t(sizeof(Word)), words = rows.shape[0] * width;
+    launch(put_rows_kernel<Word>, blocks_for(words), kThreads, 0, stream(context), words, width, ring.shape[0],
+           first.as<int64_t>(), rows.as<Word>(), ring.as<Word>());
   });
 }
 

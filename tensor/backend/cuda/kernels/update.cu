@@ -16,7 +16,9 @@ template <class R>
 struct Slot {
   R* arrays[4];
   int64_t count;
-  R weight_decay, lr_scale;
+  R weight_decay;
+  double lr_scale;
+  bool constant_lr;  // does not follow the schedule
 };
 
 /// Slots, and the first block of each.
@@ -34,19 +36,28 @@ struct Table {
   }
 };
 
+/// A slot's rate; `schedule`: a factor on that of those who follow it, or null.
+template <class R>
+__device__ R rate(double lr, const Slot<R>& slot, const double* schedule) {
+  return R(lr * (slot.lr_scale * (slot.constant_lr || !schedule ? 1 : *schedule)));
+}
+
 template <class R>
 struct Sgd {
   static constexpr int kArrays = 3, kWritten = 2;  // parameter, momentum, gradient
-  R lr, momentum;
+  double lr;
+  const double* schedule;
+  R momentum;
   bool nesterov, first;
-  __device__ void operator()(const Slot<R>& slot, R* v) const {
+  __device__ R prepare(const Slot<R>& slot) const { return rate(lr, slot, schedule); }
+  __device__ void operator()(const Slot<R>& slot, R rate, R* v) const {
     R g = v[2] + slot.weight_decay * v[0];
     if (momentum != 0) {
       R m = first ? g : momentum * v[1] + g;
       v[1] = m;
       g = nesterov ? g + momentum * m : m;
     }
-    v[0] -= lr * slot.lr_scale * g;
+    v[0] -= rate * g;
   }
 };
 
@@ -54,26 +65,37 @@ struct Sgd {
 template <class R>
 struct PlainSgd {
   static constexpr int kArrays = 2, kWritten = 1;  // parameter, gradient
-  R lr;
-  __device__ void operator()(const Slot<R>& slot, R* v) const {
-    v[0] -= lr * slot.lr_scale * (v[1] + slot.weight_decay * v[0]);
+  double lr;
+  const double* schedule;
+  __device__ R prepare(const Slot<R>& slot) const { return rate(lr, slot, schedule); }
+  __device__ void operator()(const Slot<R>& slot, R rate, R* v) const {
+    v[0] -= rate * (v[1] + slot.weight_decay * v[0]);
   }
 };
 
 template <class R>
 struct Adam {
-  static constexpr int kArrays = 4, kWritten = 3;                       // parameter, first, second, gradient
-  R lr, beta1, beta2, rest1, rest2, correction1, correction2, epsilon;  // rest: 1 - beta
+  static constexpr int kArrays = 4, kWritten = 3;  // parameter, first, second, gradient
+  double lr, decay1, decay2;                       // beta1, beta2
+  const double* schedule;
+  const int64_t* count;  // of this step, from 1 on; or null, then `step`
+  int64_t step;
+  R beta1, beta2, rest1, rest2, epsilon;  // rest: 1 - beta
   bool decoupled;
-  __device__ void operator()(const Slot<R>& slot, R* v) const {
-    R p = v[0], g = v[3], rate = lr * slot.lr_scale;
+  struct Now { R rate, correction1, correction2; };
+  __device__ Now prepare(const Slot<R>& slot) const {
+    double n = double(count ? *count : step);
+    return {rate(lr, slot, schedule), R(1 - std::pow(decay1, n)), R(1 - std::pow(decay2, n))};
+  }
+  __device__ void operator()(const Slot<R>& slot, const Now& now, R* v) const {
+    R p = v[0], g = v[3];
     if (decoupled)
-      p -= rate * slot.weight_decay * p;
+      p -= now.rate * slot.weight_decay * p;
     else
       g += slot.weight_decay * p;
     v[1] = beta1 * v[1] + rest1 * g;
     v[2] = beta2 * v[2] + rest2 * g * g;
-    v[0] = p - rate * (v[1] / correction1) / (std::sqrt(v[2] / correction2) + epsilon);
+    v[0] = p - now.rate * (v[1] / now.correction1) / (std::sqrt(v[2] / now.correction2) + epsilon);
   }
 };
 
@@ -81,12 +103,13 @@ template <class R>
 struct Ema {
   static constexpr int kArrays = 2, kWritten = 1;  // target, source
   R kept, taken;
-  __device__ void operator()(const Slot<R>&, R* v) const { v[0] = kept * v[0] + taken * v[1]; }
+  __device__ R prepare(const Slot<R>&) const { return kept; }
+  __device__ void operator()(const Slot<R>&, R, R* v) const { v[0] = kept * v[0] + taken * v[1]; }
 };
 
 /// Elements i..i+N-1 of a slot through the rule.
-template <int N, class Rule, class R>
-__device__ void update_pack(const Rule& rule, const Slot<R>& slot, int64_t i) {
+template <int N, class Rule, class R, class Now>
+__device__ void update_pack(const Rule& rule, const Slot<R>& slot, const Now& now, int64_t i) {
   Pack<R, N> packs[Rule::kArrays];
 #pragma unroll
   for (int a = 0; a < Rule::kArrays; ++a) packs[a] = load<N>(slot.arrays[a] + i);
@@ -95,7 +118,7 @@ __device__ void update_pack(const Rule& rule, const Slot<R>& slot, int64_t i) {
     R v[Rule::kArrays];
 #pragma unroll
     for (int a = 0; a < Rule::kArrays; ++a) v[a] = packs[a].v[k];
-    rule(slot, v);
+    rule(slot, now, v);
 #pragma unroll
     for (int a = 0; a < Rule::kWritten; ++a) packs[a].v[k] = v[a];
   }
@@ -103,18 +126,25 @@ __device__ void update_pack(const Rule& rule, const Slot<R>& slot, int64_t i) {
   for (int a = 0; a < Rule::kWritten; ++a) store(slot.arrays[a] + i, packs[a]);
 }
 
-template <class Rule, class R>
-__global__ void update_list_kernel(const __grid_constant__ Table<R> table,
-                                   const __grid_constant__ Rule rule) {
-  int low = 0, high = table.used - 1;  // the last slot that begins at or before this block
+/// The last slot that begins at or before this block.
+__device__ inline int slot_of_block(const int64_t* first_block, int used) {
+  int low = 0, high = used - 1;
   while (low < high) {
     int middle = (low + high + 1) / 2;
-    if (table.first_block[middle] <= int64_t(blockIdx.x))
+    if (first_block[middle] <= int64_t(blockIdx.x))
       low = middle;
     else
       high = middle - 1;
   }
+  return low;
+}
+
+template <class Rule, class R>
+__global__ void update_list_kernel(const __grid_constant__ Table<R> table,
+                                   const __grid_constant__ Rule rule) {
+  int low = slot_of_block(table.first_block, table.used);
   const Slot<R>& slot = table.slots[low];
+  const auto now = rule.prepare(slot);
   constexpr int kWide = int(16 / sizeof(R));
   uintptr_t addresses = 0;
   for (int a = 0; a < Rule::kArrays; ++a) addresses |= reinterpret_cast<uintptr_t>(slot.arrays[a]);
@@ -122,8 +152,46 @@ __global__ void update_list_kernel(const __grid_constant__ Table<R> table,
   int64_t end = first + kBlockElements < slot.count ? first + kBlockElements : slot.count;
   int64_t whole = addresses % 16 == 0 ? first + (end - first) / kWide * kWide : first;
   for (int64_t i = first + int64_t(threadIdx.x) * kWide; i < whole; i += int64_t(kThreads) * kWide)
-    update_pack<kWide>(rule, slot, i);
-  for (int64_t i = whole + threadIdx.x; i < end; i += kThreads) update_pack<1>(rule, slot, i);
+    update_pack<kWide>(rule, slot, now, i);
+  for (int64_t i = whole + threadIdx.x; i < end; i += kThreads) update_pack<1>(rule, slot, now, i);
+}
+
+/// Arrays whose squares are added up, and the first block of each.
+template <class T>
+struct NormTable {
+  const T* x[kSlots];
+  int64_t count[kSlots], first_block[kSlots];
+  int used = 0;
+  int64_t blocks = 0;
+};
+
+/// parts[block] = sum of the squares of the block's elements
+template <class T>
+__global__ void squares_kernel(const __grid_constant__ NormTable<T> table, double* parts) {
+  int slot = slot_of_block(table.first_block, table.used);
+  int64_t first = (int64_t(blockIdx.x) - table.first_block[slot]) * kBlockElements;
+  int64_t end = first + kBlockElements < table.count[slot] ? first + kBlockElements : table.count[slot];
+  double sum = 0;
+  for (int64_t i = first + threadIdx.x; i < end; i += kThreads) {
+    double x = double(Real<T>(table.x[slot][i]));
+    sum += x * x;
+  }
+  sum = block_reduce(sum, Plus{});
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+/// One block: y = the sum of the parts, in an order that depends on their number alone.
+__global__ void add_up_kernel(int64_t count, const double* parts, double* y) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += parts[i];
+  sum = block_reduce(sum, Plus{});
+  if (threadIdx.x == 0) *y = sum;
+}
+
+/// One thread: a counter of the step, which kernels after it read.
+__global__ void advance_kernel(int64_t* counter, int64_t by, int64_t modulo) {
+  int64_t n = *counter + by;
+  *counter = modulo > 0 ? n % modulo : n;
 }
 
 /// The rule over a list, whose slots `slot_of` makes.
@@ -161,40 +229,52 @@ void visit_real(DType dtype, G&& g) {
 
 }  // namespace
 
-void sgd(Context& context, std::span<const SgdSlot> slots, SgdStep step) {
+void sgd(Context& context, std::span<const SgdSlot> slots, SgdStep step, In schedule) {
   if (slots.empty()) return;
+  const double* factor = schedule.as<double>();
   visit_real(slots[0].parameter.dtype, [&](auto zero) {
     using R = decltype(zero);
     if (step.momentum == 0)
-      return update_list<R>(context, PlainSgd<R>{R(step.lr)}, slots, [](const SgdSlot& s) {
+      return update_list<R>(context, PlainSgd<R>{step.lr, factor}, slots, [](const SgdSlot& s) {
         return Slot<R>{{s.parameter.as<R>(), writable<R>(s.gradient)},
                        s.parameter.count(),
                        R(s.weight_decay),
-                       R(s.lr_scale)};
+                       s.lr_scale,
+                       s.constant_lr};
       });
-    update_list<R>(context, Sgd<R>{R(step.lr), R(step.momentum), step.nesterov, step.first}, slots,
+    update_list<R>(context, Sgd<R>{step.lr, factor, R(step.momentum), step.nesterov, step.first}, slots,
                    [](const SgdSlot& s) {
                      return Slot<R>{{s.parameter.as<R>(), s.momentum.as<R>(), writable<R>(s.gradient)},
                                     s.parameter.count(),
                                     R(s.weight_decay),
-                                    R(s.lr_scale)};
+                                    s.lr_scale,
+                                    s.constant_lr};
                    });
   });
 }
 
-void adam(Context& context, std::span<const AdamSlot> slots, AdamStep step) {
+void adam(Context& context, std::span<const AdamSlot> slots, AdamStep step, In schedule, In count) {
   if (slots.empty()) return;
-  double correction1 = 1 - std::pow(step.beta1, double(step.step)),
-         correction2 = 1 - std::pow(step.beta2, double(step.step));
   visit_real(slots[0].parameter.dtype, [&](auto zero) {
     using R = decltype(zero);
-    Adam<R> rule{R(step.lr),     R(step.beta1),  R(step.beta2),   R(1 - step.beta1), R(1 - step.beta2),
-                 R(correction1), R(correction2), R(step.epsilon), step.decoupled};
+    Adam<R> rule{step.lr,
+                 step.beta1,
+                 step.beta2,
+                 schedule.as<double>(),
+                 count.as<int64_t>(),
+                 step.step,
+                 R(step.beta1),
+                 R(step.beta2),
+                 R(1 - step.beta1),
+                 R(1 - step.beta2),
+                 R(step.epsilon),
+                 step.decoupled};
     update_list<R>(context, rule, slots, [](const AdamSlot& s) {
       return Slot<R>{{s.parameter.as<R>(), s.first.as<R>(), s.second.as<R>(), writable<R>(s.gradient)},
                      s.parameter.count(),
                      R(s.weight_decay),
-                     R(s.lr_scale)};
+                     s.lr_scale,
+                     s.constant_lr};
     });
   });
 }
@@ -204,9 +284,41 @@ void ema(Context& context, std::span<const EmaSlot> slots, double momentum) {
   visit_real(slots[0].target.dtype, [&](auto zero) {
     using R = decltype(zero);
     update_list<R>(context, Ema<R>{R(momentum), R(1 - momentum)}, slots, [](const EmaSlot& s) {
-      return Slot<R>{{s.target.as<R>(), writable<R>(s.source)}, s.target.count(), R(0), R(0)};
+      return Slot<R>{{s.target.as<R>(), writable<R>(s.source)}, s.target.count(), R(0), 0, true};
     });
   });
+}
+
+void advance(Context& context, Out counter, int64_t by, int64_t modulo) {
+  launch(advance_kernel, 1, 1, 0, stream(context), counter.as<int64_t>(), by, modulo);
+}
+
+void squared_norm(Context& context, std::span<const NormSlot> slots, Out y) {
+  int64_t blocks = 0, done = 0;
+  for (const NormSlot& slot : slots) blocks += ceil_div(slot.x.count(), kBlockElements);
+  auto* parts = static_cast<double*>(context.scratch(std::max<int64_t>(blocks, 1) * 8));
+  if (!slots.empty()) {
+    visit_float(slots[0].x.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      NormTable<T> table;
+      auto flush = [&] {
+        launch(squares_kernel<T>, dim3(grid_size(table.blocks)), kThreads, 0, stream(context), table, parts + done);
+        done += table.blocks;
+        table.used = 0;
+        table.blocks = 0;
+      };
+      for (const NormSlot& slot : slots) {
+        if (slot.x.count() == 0) continue;
+        table.x[table.used] = slot.x.as<T>();
+        table.count[table.used] = slot.x.count();
+        table.first_block[table.used++] = table.blocks;
+        table.blocks += ceil_div(slot.x.count(), kBlockElements);
+        if (table.used == kSlots) flush();
+      }
+      flush();
+    });
+  }
+  launch(add_up_kernel, 1, kThreads, 0, stream(context), blocks, parts, y.as<double>());
 }
 
 }  // namespace plumage::cuda
