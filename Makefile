@@ -8,7 +8,7 @@ PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libmatio-dev libstb-d
 # Nothing after the closing line of a target, not even make's own.
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test test-fast build setup sanitize sim bench format clean help
+.PHONY: demo test test-fast test-sim build setup sanitize sim bench format clean help
 
 help:
 	@echo "make demo       build, then train and judge encoders on a synthetic set (about 6 minutes on two cores)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench      a short set of timings"
 	@echo "make sanitize   the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make sim        build-sim/plumage, with the CUDA backend on a simulated device (tests/cuda_sim)"
+	@echo "make test-sim   the tests of the CUDA backend on the simulated device"
 	@echo "make setup      install the libraries that are missing (Debian; done by the others when needed)"
 
 demo: build
@@ -40,6 +41,9 @@ sanitize:
 
 sim:
 	@$(MAKE) build BUILD=build-sim CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM $(CMAKE_FLAGS)"
+
+test-sim: sim
+	@PLUMAGE_THREADS=1 OMP_WAIT_POLICY=passive tests/run.sh build-sim --device
 
 bench: build
 	@bench/run.sh $(BUILD)

@@ -28,6 +28,7 @@ void TrainArguments::add_to(CLI::App& command) {
   command.add_option("--steps", steps, "optimiser steps in this call, then save and stop")->check(CLI::NonNegativeNumber);
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
   add_device_option(command, device);
+  command.add_flag("--no-graph", no_graph, "on a GPU: queue every op of every step anew instead of replaying a recorded step; the same numbers");
 }
 
 namespace {
@@ -84,6 +85,7 @@ TrainingRun open_run(const TrainArguments& a, const std::string& command) {
   Device device = choose_device(a.device);
   Limits limits;
   limits.steps = a.steps;
+  limits.graph = !a.no_graph;
   if (!a.dump_step.empty()) limits.dump_step = a.dump_step;
   if (!a.resume.empty()) {
     if (!a.config.empty() || !a.set.empty() || !a.weights.file.empty() || !a.out.empty())

@@ -23,6 +23,7 @@ struct TrainArguments {
   std::vector<std::string> set;
   int64_t steps = -1;
   int threads = 0;
+  bool no_graph = false;
 
   void add_to(CLI::App& command);
 };

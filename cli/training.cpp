@@ -9,6 +9,7 @@
 #include "cli/samples.h"
 #include "cli/stop_signal.h"
 #include "ssl/gauges.h"
+#include "ssl/step_runner.h"
 
 namespace plumage {
 
@@ -100,14 +101,15 @@ Ended run_phase(const Config& config, const ImageCache& cache, const Phase& phas
   Progress progress(phase.title, total, state.step);
   auto start = std::chrono::steady_clock::now(), logged = start;
   int64_t logged_step = first;
+  StepRunner runner(*phase.method, *phase.optimizers, limits.graph);
   Ended ended = Ended::finished;
   while (state.step < total) {
     Batch batch = loader.next();
     Views views = views_of(batch, phase, config, state.step);
-    Step step;
     double schedule = schedule_factor(config.schedule, state.step, per_epoch, phase.epochs);
     StepDump dump(state.step == first ? limits.dump_step : std::nullopt, *phase.method, config);
-    StepResult result = train_step(*phase.method, views, step, *phase.optimizers, schedule, dump.before_update());
+    StepResult result = runner.run(views, schedule, dump.before_update());
+    const Step& step = runner.step();
     dump.write(step, result);
 
     ++state.step;

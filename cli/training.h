@@ -21,6 +21,7 @@ struct LoggedStep {
 /// What one call of a command may do.
 struct Limits {
   int64_t steps = -1;                              ///< optimiser steps of the method in this call; -1: to the end
+  bool graph = true;                               ///< on a GPU steps are recorded and replayed
   std::optional<std::filesystem::path> dump_step;  ///< write every named quantity of the first step there
   std::function<void(const LoggedStep&)> on_log;   ///< told of every logged step, may be empty
   std::function<void(const Step&)> on_sample;      ///< given a step now and then, to draw its pairs; may be empty

@@ -74,8 +74,8 @@ std::string join_name(const std::string& a, const std::string& b);
 
 /// Where initial values come from: parameter i of a build draws from Philox (seed, init, i). f64 for gradient checks.
 /// They are drawn on the CPU and then put on the device, so that every device starts from the same bits; what a module
-/// keeps beside them (moments, queue, bank) lies where they do. Counters and positions (i64) stay on the CPU, which
-/// decides by them.
+/// keeps beside them (moments, queue, bank) lies where they do. How many rows a bank holds stays on the
+/// CPU: shapes depend on it.
 struct Init {
   uint64_t seed = 0;
   DType dtype = DType::f32;

@@ -21,6 +21,7 @@ Optimizer::Optimizer(const OptimizerOptions& options) : options_(options) {
   if (o.kind == "sgd" && o.nesterov && o.momentum == 0)
     throw InputError("optimiser: nesterov needs a momentum above 0");
   step_count_ = Tensor::zeros({1}, DType::i64);
+  schedule_ = Tensor::full({1}, 1, DType::f64);
 }
 
 void Optimizer::add(const std::string& prefix, Module& module, double lr_scale, bool constant_lr) {
@@ -38,6 +39,10 @@ void Optimizer::add_norms(const std::string& prefix, Module& module) {
 void Optimizer::add_parameter(const std::string& name, const Var& value, Role role, double lr_scale,
                               bool constant_lr) {
   bool sgd = options_.kind == "sgd";
+  if (Device device = value.value().device(); parameters_.empty()) {
+    step_count_ = step_count_.to(device);
+    schedule_ = schedule_.to(device);
+  }
   for (const auto& [known, unused] : parameters_)
     if (known == name) throw InputError("optimiser: parameter " + name + " was added twice");
   // A momentum that starts at zero becomes the first gradient at the first step, as PyTorch's (dampening 0).
@@ -53,25 +58,31 @@ void Optimizer::add_parameter(const std::string& name, const Var& value, Role ro
 }
 
 void Optimizer::step(double schedule) {
+  set_schedule(schedule);
+  update();
+}
+
+void Optimizer::set_schedule(double schedule) { ops::fill(schedule_, schedule); }
+
+void Optimizer::update() {
   std::vector<ops::SgdParameter> sgd;
   std::vector<ops::AdamParameter> adam;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Var& parameter = parameters_[i].second;
     Slot& s = slots_[i];
     if (!parameter.grad().defined()) continue;
-    double scale = s.lr_scale * (s.constant_lr ? 1 : schedule);
     if (options_.kind == "sgd")
-      sgd.push_back({parameter.value(), parameter.grad(), s.first, s.weight_decay, scale});
+      sgd.push_back({parameter.value(), parameter.grad(), s.first, s.weight_decay, s.lr_scale, s.constant_lr});
     else
-      adam.push_back({parameter.value(), parameter.grad(), s.first, s.second, s.weight_decay, scale});
+      adam.push_back({parameter.value(), parameter.grad(), s.first, s.second, s.weight_decay, s.lr_scale, s.constant_lr});
   }
   if (sgd.empty() && adam.empty()) return;
-  int64_t step = ++step_count_.data<int64_t>()[0];
+  ops::advance(step_count_, 1);
   if (!sgd.empty())
-    ops::sgd(sgd, {options_.lr, options_.momentum, options_.nesterov});
+    ops::sgd(sgd, {options_.lr, options_.momentum, options_.nesterov}, schedule_);
   else
-    ops::adam(adam, {options_.lr, options_.beta1, options_.beta2, options_.epsilon, step,
-                     options_.kind == "adamw"});
+    ops::adam(adam, {options_.lr, options_.beta1, options_.beta2, options_.epsilon, 0, options_.kind == "adamw"}, schedule_,
+              step_count_);
   clear_gradients();
 }
 
@@ -79,11 +90,16 @@ void Optimizer::clear_gradients() {
   for (auto& [name, parameter] : parameters_) parameter.clear_grad();
 }
 
-double Optimizer::gradient_norm() const {
-  double sum = 0;
+Tensor Optimizer::squared_gradient_norm() const {
+  std::vector<Tensor> gradients;
   for (const auto& [name, parameter] : parameters_)
-    if (parameter.grad().defined()) sum += ops::sum(ops::unary(UnaryFn::square, parameter.grad())).item();
-  return std::sqrt(sum);
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  return gradients.empty() ? Tensor() : ops::squared_norm(gradients);
+}
+
+double Optimizer::gradient_norm() const {
+  Tensor squares = squared_gradient_norm();
+  return squares.defined() ? std::sqrt(squares.item()) : 0;
 }
 
 void Optimizer::visit_state(const std::function<void(const std::string& name, Tensor& value)>& f) {

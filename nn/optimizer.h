@@ -23,10 +23,16 @@ class Optimizer {
   void add(const std::string& prefix, Module& module, double lr_scale = 1, bool constant_lr = false);
   /// Adds only a module's batch-norm weights and biases (the rest is shared with a module already added).
   void add_norms(const std::string& prefix, Module& module);
-  /// Updates every parameter that has a gradient, then clears the gradients. schedule: factor on the rate, >= 0.
+  /// set_schedule and update.
   void step(double schedule = 1);
+  /// Factor on the rate of the updates to come, >= 0.
+  void set_schedule(double schedule);
+  /// Updates every parameter that has a gradient, then clears the gradients. Rate and step count are read on the device,
+  /// so that a recorded update may run again with others.
+  void update();
   void clear_gradients();
-  double gradient_norm() const;  ///< L2 over all gradients
+  Tensor squared_gradient_norm() const;  ///< over all gradients, f64 [1]; undefined if there is none
+  double gradient_norm() const;          ///< L2 over all gradients
   /// Momenta and the step count by name, for checkpoints: "sgd.momentum/NAME", "adam.first/NAME", "step".
   void visit_state(const std::function<void(const std::string& name, Tensor& value)>& f);
   const OptimizerOptions& options() const { return options_; }
@@ -39,7 +45,7 @@ class Optimizer {
   OptimizerOptions options_;
   std::vector<std::pair<std::string, Var>> parameters_;
   std::vector<Slot> slots_;
-  Tensor step_count_;  // i64, [1]
+  Tensor step_count_, schedule_;  // i64 and f64, [1], beside the parameters
 };
 
 }  // namespace plumage

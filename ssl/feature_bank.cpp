@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "ssl/ring.h"
 #include "tensor/ops.h"
 
 namespace plumage {
@@ -10,19 +9,26 @@ namespace plumage {
 FeatureBank::FeatureBank(int64_t size, int64_t features, DType dtype, Device device) {
   if (size < 2) throw InputError(message("bank.size=", size, ": wanted at least 2"));
   rows_ = Var(Tensor::zeros({size, features}, dtype, device));
-  next_ = Var(Tensor::zeros({1}, DType::i64));
+  next_ = Var(Tensor::zeros({1}, DType::i64, device));
   filled_ = Var(Tensor::zeros({1}, DType::i64));
 }
 
-FeatureBank FeatureBank::with(const Tensor& v) const {
+FeatureBank FeatureBank::with(const std::vector<Tensor>& batches) const {
   FeatureBank bank;
   bank.rows_ = Var(rows_.value().clone());
+  bank.next_ = Var(next_.value().clone());
+  bank.filled_ = Var(filled_.value().clone());
+  for (const Tensor& v : batches) bank.add(v);
+  return bank;
+}
+
+void FeatureBank::add(const Tensor& v) {
   // A batch larger than the bank leaves its last rows.
   Tensor newest = v.size(0) > size() ? v.slice(v.size(0) - size(), size()) : v;
-  int64_t next = write_ring(bank.rows_.value(), newest, next_.value().data<int64_t>()[0]);
-  bank.next_ = Var(Tensor::from(std::vector<int64_t>{next}, {1}));
-  bank.filled_ = Var(Tensor::from(std::vector<int64_t>{std::min(size(), filled() + newest.size(0))}, {1}));
-  return bank;
+  ops::put_rows(rows_.value(), newest, next_.value());
+  ops::advance(next_.value(), newest.size(0), size());
+  int64_t& filled = *filled_.value().data<int64_t>();
+  filled = std::min(size(), filled + newest.size(0));
 }
 
 int64_t FeatureBank::filled() const { return filled_.value().data<int64_t>()[0]; }
@@ -54,7 +60,7 @@ Tensor FeatureBank::spread(VarianceCriterion criterion) const {
   throw InputError("lowvar.criterion: unknown");
 }
 
-double FeatureBank::rms_std() const { return std::sqrt(ops::mean(spread(VarianceCriterion::raw)).item()); }
+Tensor FeatureBank::rms_std() const { return ops::unary(UnaryFn::sqrt, ops::mean(spread(VarianceCriterion::raw))); }
 
 void FeatureBank::visit(const std::string& prefix, const Visitor& f) {
   f(join_name(prefix, "rows"), rows_, Role::buffer);

@@ -20,18 +20,20 @@ class FeatureBank : public Module {
  public:
   FeatureBank() = default;
   FeatureBank(int64_t size, int64_t features, DType dtype, Device device = {});
-  /// A bank in which v [B, n] has replaced the oldest rows; this one stays as it is (forward is pure).
-  FeatureBank with(const Tensor& v) const;
+  /// A bank to which these [B, n] were added; this one stays as it is (forward is pure).
+  FeatureBank with(const std::vector<Tensor>& batches) const;
+  /// v [B, n] replaces the oldest rows, here and now.
+  void add(const Tensor& v);
   Tensor filled_rows() const;  ///< [filled, n], a view; the order is of no meaning
   int64_t filled() const;
   int64_t size() const { return rows_.size(0); }
   /// s [n] over the filled rows. Throws ShapeError on an empty bank.
   Tensor spread(VarianceCriterion criterion) const;
-  double rms_std() const;  ///< sqrt of the mean variance: one number, the scale of the features
+  Tensor rms_std() const;  ///< rank 0: sqrt of the mean variance, the scale of the features
   void visit(const std::string& prefix, const Visitor& f) override;  ///< rows, next, filled
 
  private:
-  Var rows_, next_, filled_;  // [D, n]; i64 [1]; i64 [1]
+  Var rows_, next_, filled_;  // [D, n]; i64 [1] beside it; i64 [1] on the CPU: shapes depend on it
 };
 
 }  // namespace plumage

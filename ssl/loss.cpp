@@ -25,7 +25,7 @@ Tensor denominator_mask(int64_t rows, int64_t batch, Denominator denominator, co
     row[r] = -std::numeric_limits<double>::infinity();
     if (denominator == Denominator::without_positive) row[(r + batch) % (2 * batch)] = row[r];
   }
-  return ops::cast(Tensor::from(mask, {rows, 2 * batch}), like.dtype()).to(like.device());
+  return ops::constant(mask, {rows, 2 * batch}, like.dtype(), like.device());
 }
 
 Var in_batch(const Var& a, const Var& b, double tau, Denominator denominator, bool symmetric) {

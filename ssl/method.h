@@ -29,6 +29,9 @@ class Method : public Module {
   virtual void after_step(Step& step) = 0;
   /// Learned parameters into the optimiser(s); `decoder` may be the same object.
   virtual void add_parameters(Optimizer& encoder, Optimizer& decoder) = 0;
+  /// A number that differs when the next step will run other ops than the last one (a bank that still fills): only
+  /// steps of one phase can share a recording.
+  virtual int64_t phase() const { return 0; }
   /// f, the encoder that is trained and evaluated.
   virtual ResNet& encoder() = 0;
   /// To be called after weights were loaded into encoder(): what the method derives from it follows.

@@ -1,7 +1,5 @@
 #include "ssl/pairs.h"
 
-#include <cmath>
-
 #include "autograd/tape.h"
 
 namespace plumage {
@@ -101,13 +99,14 @@ void DiscriminativePairs::find_saliency(const Var& v, const Views& views, Step& 
   step.eta_bar = scale_saliency(step.eta, options_.saliency_scale);
 }
 
-// This step's features enter a copy of the bank, from which s is computed; after_step makes the copy the bank.
+// This step's features enter a copy of the bank, from which s is computed; after_step puts them into the bank itself.
 void DiscriminativePairs::fill_bank(Step& step) const {
-  step.next_bank = bank_;
+  step.banked.clear();
   if (options_.bank_source != BankSource::clean)
     for (const Tensor& view : {step.v1, step.v2})
-      if (view.defined()) step.next_bank = step.next_bank.with(view);
-  if (options_.bank_source != BankSource::views) step.next_bank = step.next_bank.with(step.v);
+      if (view.defined()) step.banked.push_back(view);
+  if (options_.bank_source != BankSource::views) step.banked.push_back(step.v);
+  step.next_bank = bank_.with(step.banked);
   step.bank = step.next_bank.filled_rows();
   step.s = step.next_bank.spread(options_.perturb.criterion);  // [n]
 }
@@ -116,27 +115,28 @@ void DiscriminativePairs::perturb(const Views& views, Step& step) const {
   const PerturbOptions& o = options_.perturb;
   const Shape& shape = step.v.shape();  // [B, n]
   DType dtype = step.v.dtype();
-  double scale = step.next_bank.rms_std();  // of the features, over the bank
-  double unit = o.feature_units ? scale : 1;
+  Tensor scale = step.next_bank.rms_std();  // rank 0, of the features, over the bank
+  Tensor unit = o.feature_units ? scale : Tensor();
   Tensor std_g = gradcam_noise_std(step.eta_bar, o, unit);  // [B, n]
   LowVariance low = low_variance(step.s, o, unit);          // [n]
   step.s_bar = low.s_bar;
   bool enough = step.next_bank.filled() >= std::min(options_.bank_min_fill * shape[0], step.next_bank.size());
   auto draw = [&](Purpose purpose) {
-    return ops::normal(shape, {views.seed, purpose, uint64_t(views.step)}, 0, 1, dtype, step.v.device());
+    uint64_t number = views.clock.defined() ? 0 : uint64_t(views.step);
+    return ops::normal(shape, {views.seed, purpose, number}, 0, 1, dtype, step.v.device(), views.clock);
   };
   step.noise_g = ops::mul(draw(Purpose::noise_gradcam), std_g);
   step.noise_var = enough ? ops::mul(draw(Purpose::noise_variance), low.std) : Tensor::zeros(shape, dtype, step.v.device());
   step.v_p = ops::add(ops::add(step.v, step.noise_g), step.noise_var);
   if (o.clamp) step.v_p = ops::relu(step.v_p);
 
-  auto rms = [](const Tensor& t) { return std::sqrt(ops::mean(ops::mul(t, t)).item()); };
-  double spread = std::max(scale, 1e-12);
-  step.gauges["selected_share"] = enough ? ops::mean(low.selected).item() : 0;
-  step.gauges["rms_one_minus_eta_bar"] = rms(ops::affine(step.eta_bar, -1, 1));
-  step.gauges["noise_to_signal_gradcam"] = rms(step.noise_g) / spread;
-  step.gauges["noise_to_signal_lowvar"] = rms(step.noise_var) / spread;
-  step.gauges["feature_rms_std"] = scale;
+  auto rms = [](const Tensor& t) { return ops::unary(UnaryFn::sqrt, ops::mean(ops::mul(t, t))); };
+  Tensor spread = ops::binary(BinaryFn::maximum, scale, Tensor::scalar(1e-12, dtype, step.v.device()));
+  step.gauge_values["selected_share"] = enough ? ops::mean(low.selected) : Tensor::scalar(0, dtype, step.v.device());
+  step.gauge_values["rms_one_minus_eta_bar"] = rms(ops::affine(step.eta_bar, -1, 1));
+  step.gauge_values["noise_to_signal_gradcam"] = ops::div(rms(step.noise_g), spread);
+  step.gauge_values["noise_to_signal_lowvar"] = ops::div(rms(step.noise_var), spread);
+  step.gauge_values["feature_rms_std"] = scale;
 }
 
 Var DiscriminativePairs::embed_synthetic(const Var& images, const Pass& pass) const {
@@ -167,7 +167,7 @@ Var DiscriminativePairs::pair_loss(const Var& x_hat, const Var& x_hat_p, Step& s
 
 void DiscriminativePairs::after_step(Step& step) {
   base_->after_step(step);
-  if (step.bank.defined()) bank_ = std::move(step.next_bank);
+  for (const Tensor& rows : step.banked) bank_.add(rows);
 }
 
 void DiscriminativePairs::add_parameters(Optimizer& encoder, Optimizer& decoder) {

@@ -48,6 +48,7 @@ class DiscriminativePairs : public Method {
   void forward(const Views& views, Step& step, const Emit& emit) override;
   void after_step(Step& step) override;
   void add_parameters(Optimizer& encoder, Optimizer& decoder) override;
+  int64_t phase() const override { return bank_.filled(); }
   ResNet& encoder() override { return base_->encoder(); }
   void encoder_changed() override;
   Decoder& decoder() { return *decoder_; }

@@ -10,15 +10,15 @@ namespace plumage {
 namespace {
 
 // epsilon * (1 - x), read as a standard deviation or as a variance, in units of `unit`.
-Tensor noise_std(const Tensor& x, double epsilon, const PerturbOptions& options, double unit) {
+Tensor noise_std(const Tensor& x, double epsilon, const PerturbOptions& options, const Tensor& unit) {
   Tensor amount = ops::affine(x, -epsilon, epsilon);
   if (options.epsilon_is_variance) amount = ops::unary(UnaryFn::sqrt, ops::relu(amount));
-  return ops::scale(amount, unit);
+  return unit.defined() ? ops::mul(amount, unit) : amount;
 }
 
 }  // namespace
 
-Tensor gradcam_noise_std(const Tensor& eta_bar, const PerturbOptions& options, double unit) {
+Tensor gradcam_noise_std(const Tensor& eta_bar, const PerturbOptions& options, const Tensor& unit) {
   if (options.gradcam == GradcamNoise::off) return Tensor::zeros(eta_bar.shape(), eta_bar.dtype(), eta_bar.device());
   Tensor std = noise_std(eta_bar, options.epsilon_g, options, unit);  // [B, n]
   if (options.gradcam == GradcamNoise::on) return std;
@@ -28,7 +28,7 @@ Tensor gradcam_noise_std(const Tensor& eta_bar, const PerturbOptions& options, d
   return ops::add(Tensor::zeros(std.shape(), std.dtype(), std.device()), ops::unary(UnaryFn::sqrt, mean_square));
 }
 
-LowVariance low_variance(const Tensor& s, const PerturbOptions& options, double unit) {
+LowVariance low_variance(const Tensor& s, const PerturbOptions& options, const Tensor& unit) {
   int64_t n = s.size(0);
   LowVariance out;
   if (options.criterion == VarianceCriterion::quantile) {

@@ -22,14 +22,14 @@ struct PerturbOptions {
   bool clamp = false;                     ///< v_p = relu(v + noise)
 };
 
-/// Standard deviations [B, n] of eq. 5's noise, in units of `unit`. eta_bar: [B, n]
-Tensor gradcam_noise_std(const Tensor& eta_bar, const PerturbOptions& options, double unit);
+/// Standard deviations [B, n] of eq. 5's noise, in units of `unit` (rank 0; undefined: 1). eta_bar: [B, n]
+Tensor gradcam_noise_std(const Tensor& eta_bar, const PerturbOptions& options, const Tensor& unit = {});
 
 struct LowVariance {
   Tensor s_bar;     ///< [n], min-max of s (eq. 4 applied to s)
   Tensor selected;  ///< [n], 1 where the dimension is perturbed
   Tensor std;       ///< [n], standard deviation of eq. 6's noise, 0 where not selected
 };
-LowVariance low_variance(const Tensor& s, const PerturbOptions& options, double unit);
+LowVariance low_variance(const Tensor& s, const PerturbOptions& options, const Tensor& unit = {});
 
 }  // namespace plumage

@@ -1,6 +1,5 @@
 #include "ssl/queue.h"
 
-#include "ssl/ring.h"
 #include "tensor/ops.h"
 
 namespace plumage {
@@ -9,12 +8,12 @@ KeyQueue::KeyQueue(int64_t size, int64_t dim, uint64_t seed, DType dtype, Device
   if (size < 1) throw InputError(message("moco.queue=", size, ": wanted at least 1"));
   Tensor random = ops::normal({size, dim}, {seed, Purpose::queue}, 0, 1, dtype);
   keys_ = Var(ops::l2_normalize(random).first.to(device));
-  pointer_ = Var(Tensor::zeros({1}, DType::i64));
+  pointer_ = Var(Tensor::zeros({1}, DType::i64, device));
 }
 
 void KeyQueue::enqueue(const Tensor& rows) {
-  int64_t& pointer = *pointer_.value().data<int64_t>();
-  pointer = write_ring(keys_.value(), rows, pointer);
+  ops::put_rows(keys_.value(), rows, pointer_.value());
+  ops::advance(pointer_.value(), rows.size(0), keys_.size(0));
 }
 
 void KeyQueue::visit(const std::string& prefix, const Visitor& f) {

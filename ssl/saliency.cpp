@@ -35,7 +35,7 @@ Tensor by_rank(const Tensor& eta) {
   Tensor order = ops::top_k(eta, n, /*largest=*/false).second;  // [B, n]: index of the smallest first
   std::vector<double> ranks(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) ranks[size_t(i)] = double(i) / double(n - 1);
-  Tensor row = ops::cast(Tensor::from(ranks, {1, n}), eta.dtype()).to(eta.device());
+  Tensor row = ops::constant(ranks, {1, n}, eta.dtype(), eta.device());
   Tensor spread = ops::add(Tensor::zeros(eta.shape(), eta.dtype(), eta.device()), row);
   // All that share the least value keep rank 0, whatever their order.
   return ops::binary(BinaryFn::relu_mask, ops::put_last(spread, order, n), ops::sub(eta, row_min(eta)));

@@ -17,6 +17,7 @@ struct Views {
   Tensor labels;
   uint64_t seed = 0;
   int64_t step = 0;  ///< optimiser steps done before this one: the noise draws from (seed, purpose, step)
+  Tensor clock;      ///< i64 [1] beside the views: the step's number as the kernels read it; undefined: they get it by value
 };
 
 struct Step {
@@ -35,6 +36,9 @@ struct Step {
 
   StatisticsUpdates statistics;          ///< running statistics to come
   FeatureBank next_bank;                 ///< M with this step's v
+  std::vector<Tensor> banked;            ///< what enters M
+  std::map<std::string, Tensor> gauge_values;  ///< one element each, where they were computed
+  // Known once the step's numbers were read, all at once (ssl/train_step.h):
   std::map<std::string, double> terms;   ///< "L_C", "L_R", "L_Cp": values before weighing
   std::map<std::string, double> gauges;  ///< shares, noise sizes, spreads (docs/paper-notes.md)
 

@@ -18,35 +18,68 @@ std::string broken_parameter(const Optimizers& optimizers) {
 
 }  // namespace
 
-StepResult train_step(Method& method, const Views& views, Step& step, Optimizers& optimizers, double schedule,
-                      const BeforeUpdate& before_update) {
-  StepResult result;
-  auto differentiate = [&](const std::vector<Term>& terms) {
+Measured differentiate(Method& method, const Views& views, Step& step, Optimizers& optimizers) {
+  Measured measured;
+  std::vector<Tensor> numbers;  // f64 [1] each
+  auto measure = [&](const Tensor& one) { numbers.push_back(ops::cast(one.reshape({1}), DType::f64)); };
+  optimizers.encoder.clear_gradients();
+  optimizers.decoder.clear_gradients();
+  method.forward(views, step, [&](const std::vector<Term>& terms) {
     Var total;
     for (const Term& term : terms) {
-      double value = term.loss.item();
-      if (!std::isfinite(value))
-        throw MachineError(message("step ", views.step, ": the loss term ", term.name, " is ", value,
-                                   "; try a smaller optim.lr"));
-      step.terms[term.name] = value;
-      result.loss += term.weight * value;
+      measured.terms.emplace_back(term.name, term.weight);
+      measure(term.loss.value());
       if (term.weight == 0) continue;
       Var weighed = scale(term.loss, term.weight);
       total = total.defined() ? add(total, weighed) : weighed;
     }
     if (total.defined()) backward(total);
-  };
-  optimizers.encoder.clear_gradients();
-  optimizers.decoder.clear_gradients();
-  method.forward(views, step, differentiate);
-  result.gradient_norm = std::hypot(optimizers.encoder.gradient_norm(), optimizers.decoder.gradient_norm());
+  });
+  Tensor squares;
+  for (const Optimizer* optimizer : {&optimizers.encoder, &optimizers.decoder})
+    if (Tensor part = optimizer->squared_gradient_norm(); part.defined()) squares = squares.defined() ? ops::add(squares, part) : part;
+  measure(squares.defined() ? squares : Tensor::zeros({1}, DType::f64, numbers[0].device()));
+  for (const auto& [name, value] : step.gauge_values) {
+    measured.gauges.push_back(name);
+    measure(value);
+  }
+  measured.numbers = ops::concat(numbers, 0);
+  return measured;
+}
+
+StepResult judge(const Measured& measured, const Views& views, Step& step, const Optimizers& optimizers) {
+  StepResult result;
+  std::vector<double> numbers = measured.numbers.to_vector();
+  const double* next = numbers.data();
+  for (const auto& [name, weight] : measured.terms) {
+    double value = *next++;
+    if (!std::isfinite(value))
+      throw MachineError(message("step ", views.step, ": the loss term ", name, " is ", std::isnan(value) ? std::abs(value) : value,  // not "-nan"
+                                 "; try a smaller optim.lr"));
+    step.terms[name] = value;
+    result.loss += weight * value;
+  }
+  result.gradient_norm = std::sqrt(*next++);
   if (!std::isfinite(result.gradient_norm))
     throw MachineError(message("step ", views.step, ": the gradient of ", broken_parameter(optimizers),
                                " is not finite; try a smaller optim.lr"));
-  if (before_update) before_update(step);
-  optimizers.encoder.step(schedule);
-  optimizers.decoder.step(schedule);
+  for (const std::string& name : measured.gauges) step.gauges[name] = *next++;
+  return result;
+}
+
+void update(Method& method, Step& step, Optimizers& optimizers) {
+  optimizers.encoder.update();
+  optimizers.decoder.update();
   method.after_step(step);
+}
+
+StepResult train_step(Method& method, const Views& views, Step& step, Optimizers& optimizers, double schedule,
+                      const BeforeUpdate& before_update) {
+  optimizers.set_schedule(schedule);
+  Measured measured = differentiate(method, views, step, optimizers);
+  StepResult result = judge(measured, views, step, optimizers);
+  if (before_update) before_update(step);
+  update(method, step, optimizers);
   return result;
 }
 

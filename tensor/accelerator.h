@@ -2,6 +2,7 @@
 // linked: tensor/backend/cuda, or tensor/backend/absent where CUDA was not built. Next: tensor/context.h.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -48,6 +49,12 @@ std::shared_ptr<void> open(int index);
 /// Queued after all earlier work of the device; the bytes may be read or changed on the CPU once this returns. One of
 /// the two devices is not the CPU. Throws MachineError while a step is captured, unless both are the same device.
 void copy(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);
+
+/// Runs `work`, whose ops are recorded instead of queued; what they are to run on later. Throws what `work` throws and
+/// MachineError, with the last ops, if it did what a recording cannot hold.
+std::shared_ptr<void> record(Context& context, const std::function<void()>& work);
+/// Queues a recording.
+void replay(Context& context, void* recording);
 
 /// Waits for all queued work. Throws MachineError with the call's text and the last ops.
 void synchronize(Context& context);

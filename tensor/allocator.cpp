@@ -23,6 +23,7 @@ struct Allocator::State {
   Device device;
   std::unique_ptr<MemorySource> source;
   std::map<int64_t, std::vector<void*>> kept;  // size class -> free blocks
+  std::shared_ptr<MemoryPool> pool;            // in use
   MemoryStatistics counts;
   bool plain = false;
 };
@@ -93,12 +94,14 @@ Allocator::Allocator(Device device, std::unique_ptr<MemorySource> source) : stat
   state_->plain = environment().alloc_plain;
 }
 
-void* Allocator::allocate(int64_t bytes) {
+void* Allocator::allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool) {
   std::lock_guard lock(state_->mutex);
+  pool = state_->pool;
+  auto& kept = pool ? pool->kept_ : state_->kept;
   MemoryStatistics& counts = state_->counts;
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
   void* block = nullptr;
-  if (auto found = state_->kept.find(size); found != state_->kept.end() && !found->second.empty()) {
+  if (auto found = kept.find(size); found != kept.end() && !found->second.empty()) {
     block = found->second.back();
     found->second.pop_back();
   } else {
@@ -121,18 +124,31 @@ void* Allocator::allocate(int64_t bytes) {
   return block;
 }
 
-void Allocator::release(void* block, int64_t bytes) {
+void Allocator::release(void* block, int64_t bytes, MemoryPool* pool) {
   std::lock_guard lock(state_->mutex);
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
   state_->counts.current_bytes -= size;
 #ifdef PLUMAGE_POISON
   state_->source->poison(block, size);
 #endif
-  if (state_->plain) {
+  if (state_->plain && !pool) {
     state_->source->give_back(block);
     state_->counts.held_bytes -= size;
   } else {
-    state_->kept[size].push_back(block);
+    (pool ? pool->kept_ : state_->kept)[size].push_back(block);
+  }
+}
+
+void Allocator::use(std::shared_ptr<MemoryPool> pool) {
+  std::lock_guard lock(state_->mutex);
+  std::swap(state_->pool, pool);  // the one before ends with the argument, after the lock
+}
+
+MemoryPool::~MemoryPool() {
+  std::lock_guard lock(home_.state_->mutex);
+  for (auto& [size, blocks] : kept_) {
+    auto& home = home_.state_->kept[size];
+    home.insert(home.end(), blocks.begin(), blocks.end());
   }
 }
 
@@ -161,8 +177,8 @@ void Allocator::trim_locked() {
   }
 }
 
-Storage::Storage(int64_t n, Device d) : allocator(Allocator::of(d)), data(allocator.allocate(n)), bytes(n), device(d) {}
+Storage::Storage(int64_t n, Device d) : allocator(Allocator::of(d)), data(allocator.allocate(n, pool)), bytes(n), device(d) {}
 
-Storage::~Storage() { allocator.release(data, bytes); }
+Storage::~Storage() { allocator.release(data, bytes, pool.get()); }
 
 }  // namespace plumage

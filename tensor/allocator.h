@@ -2,7 +2,9 @@
 // cost more than the kernel after them. PLUMAGE_ALLOC=plain hands every request to the system (for sanitizers).
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -10,8 +12,24 @@ namespace plumage {
 
 class Allocator;
 
+/// Blocks that only those get who allocate while the pool is in use (Allocator::use): memory that a recorded graph runs on
+/// again and again must not be handed to anyone else in between. Goes back to the allocator when no one holds it.
+class MemoryPool {
+ public:
+  explicit MemoryPool(Allocator& home) : home_(home) {}
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+ private:
+  friend class Allocator;
+  Allocator& home_;
+  std::map<int64_t, std::vector<void*>> kept_;  // size class -> free blocks
+};
+
 struct Storage {
   Allocator& allocator;
+  std::shared_ptr<MemoryPool> pool;  ///< that the block is from, if any
   void* data = nullptr;
   int64_t bytes = 0;
   Device device;
@@ -48,8 +66,10 @@ class Allocator {
   static Allocator& of(Device device);
   static Allocator& cpu();
 
-  void* allocate(int64_t bytes);  ///< throws MachineError with wanted, in use and held
-  void release(void* block, int64_t bytes);
+  /// From the pool in use, which `pool` becomes, or from all that is free. Throws MachineError with wanted, in use and held.
+  void* allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool);
+  void release(void* block, int64_t bytes, MemoryPool* pool);
+  void use(std::shared_ptr<MemoryPool> pool);  ///< from now on; null: none
   MemoryStatistics statistics() const;
   void reset_peak();
   void trim();  ///< gives kept blocks back to the system
@@ -58,6 +78,7 @@ class Allocator {
   explicit Allocator(Device device, std::unique_ptr<MemorySource> source);
   ~Allocator() = delete;  // lives as long as the process: tensors in statics may outlast any order
   void trim_locked();
+  friend class MemoryPool;
   struct State;
   State* state_;
 };

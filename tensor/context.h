@@ -3,7 +3,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "tensor/backend/kernels.h"
 #include "tensor/tensor.h"
@@ -36,6 +38,9 @@ class Context {
   std::shared_ptr<void> queue;
   /// Primitives that a backend caches by shape (oneDNN, cuDNN); owned here, opaque outside the backend.
   std::shared_ptr<void> primitives;
+
+  /// What ops::constant brought to the device, by type, shape and numbers.
+  std::map<std::string, Tensor> constants;
 
   bool tf32 = false;       ///< CUDA: products of f32 may round their inputs to 10 bits of mantissa
   bool capturing = false;  ///< CUDA: a step is being captured; nothing may wait for the device or bring in new memory

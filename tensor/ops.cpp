@@ -12,6 +12,16 @@ void fill(Tensor& y, double value) {
   if (y.dtype() == DType::i64) y.note_index_limit(value >= 0 ? int64_t(value) + 1 : -1);
 }
 
+Tensor constant(const std::vector<double>& values, const Shape& shape, DType dtype, Device device) {
+  auto make = [&] { return cast(Tensor::from(values, shape), dtype).to(device); };
+  if (device.kind == Device::Kind::cpu) return make();
+  std::string key = std::string(name_of(dtype)) + shape.str();
+  key.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
+  Tensor& kept = Context::of(device).constants[key];
+  if (!kept.defined()) kept = make();
+  return kept;
+}
+
 Tensor uniform(const Shape& shape, PhiloxKey key, double low, double high, DType dtype, Device device) {
   Tensor y = Tensor::empty(shape, dtype, device);
   check_float(y, "uniform", "y");

@@ -18,6 +18,8 @@ void fill(Tensor& y, double value);
 /// Numbers of (key, element index): the same on every device and for any number of threads.
 Tensor uniform(const Shape& shape, PhiloxKey key, double low = 0, double high = 1, DType dtype = DType::f32,
                Device device = {});
+/// Numbers that never change. A device keeps them: the same ones are brought there once, and a recorded step may use them.
+Tensor constant(const std::vector<double>& values, const Shape& shape, DType dtype = DType::f32, Device device = {});
 /// clock: i64 [1] on the device, added to key.step when the kernel runs; undefined: nothing is.
 Tensor normal(const Shape& shape, PhiloxKey key, double mean = 0, double std = 1, DType dtype = DType::f32,
               Device device = {}, const Tensor& clock = {});

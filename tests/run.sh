@@ -1,9 +1,9 @@
 #!/bin/sh
 # Runs every test binary of a build folder and adds up: the last line is `N passed, 0 failed, K skipped`.
-# --fast leaves out the cases marked [slow].
+# --fast leaves out the cases marked [slow]; --device runs what concerns a CUDA device, real or simulated, and nothing else.
 set -u
 build=$1
-fast=${2:-}
+part=${2:-}
 cd "$(dirname "$0")/.." || exit 2
 passed=0 failed=0 skipped=0
 log=$(mktemp)
@@ -12,7 +12,17 @@ trap 'rm -f "$log"' EXIT
 for binary in "$build"/test_*; do
   [ -x "$binary" ] || continue
   name=$(basename "$binary")
-  if [ "$fast" = --fast ]; then "$binary" -tce='*[slow]*' >"$log" 2>&1; else "$binary" >"$log" 2>&1; fi
+  case $part in
+    --fast) set -- "-tce=*[slow]*" ;;
+    --device)
+      case $name in
+        test_cuda_sim | test_op_cases | test_tensor) set -- ;;
+        test_ssl | test_cli | test_data) set -- "-tc=*device*" ;;
+        *) continue ;;
+      esac ;;
+    *) set -- ;;
+  esac
+  "$binary" "$@" >"$log" 2>&1
   status=$?
   line=$(grep -E '\[doctest\] test cases:' "$log" | tail -n 1)
   p=$(echo "$line" | sed -n 's/.*| *\([0-9]*\) passed.*/\1/p')

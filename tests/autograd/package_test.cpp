@@ -8,6 +8,8 @@
 #include <sstream>
 #include <string>
 
+#include "tensor/accelerator.h"
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -39,6 +41,10 @@ TEST_CASE("package: the installed libraries build and run the gradcheck example 
   std::string printed;
   if (!run("cmake --version", printed)) {
     MESSAGE("skipped: cmake is not on PATH");
+    return;
+  }
+  if (plumage::accelerator::simulated()) {
+    MESSAGE("skipped: a build for the simulated device is not installed");
     return;
   }
   fs::path prefix = kWork / "prefix", build = kWork / "build";

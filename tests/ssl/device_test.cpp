@@ -3,6 +3,8 @@
 #include <functional>
 
 #include "ssl/decoder_pretraining.h"
+#include "ssl/step_runner.h"
+#include "ssl/supervised.h"
 #include "tensor/accelerator.h"
 #include "tests/ssl/tiny_methods.h"
 
@@ -76,7 +78,7 @@ void compare_runs(const char* what, const Build& build) {
   Training cpu(build, kCpu, DType::f64), device(build, kDevice, DType::f64);
   device.method->visit("", [&](const std::string& name, Var& value, Role) {
     CAPTURE(name);
-    CHECK(value.value().device() == (value.dtype() == DType::i64 ? kCpu : kDevice));  // counters stay with who decides
+    CHECK(value.value().device() == (name.ends_with("filled") ? kCpu : kDevice));  // shapes depend on it
   });
   for (int64_t i = 0; i < 10; ++i) {
     StepResult want = cpu.run(i), got = device.run(i);
@@ -150,4 +152,98 @@ TEST_CASE("device: the same steps twice give the same bits") {
   Training first(pairs_of(Base::moco), kDevice, DType::f32), second(pairs_of(Base::moco), kDevice, DType::f32);
   for (int64_t i = 0; i < 2; ++i) CHECK(first.run(i).loss == second.run(i).loss);
   CHECK(first.state() == second.state());
+}
+
+namespace {
+
+// Ten steps, each queued op by op, and the same ten by a runner that records: the same bits of every number.
+void compare_recorded(const char* what, const Build& build, int64_t replays, DType dtype = DType::f32) {
+  CAPTURE(what);
+  Training eager(build, kDevice, dtype), recorded(build, kDevice, dtype);
+  StepRunner runner(*recorded.method, recorded.optimizers, true);
+  for (int64_t i = 0; i < 10; ++i) {
+    CAPTURE(i);
+    Step quantities;
+    double schedule = 1 - 0.05 * double(i);
+    Views views = on(kDevice, tiny_views(i, dtype));
+    StepResult want = train_step(*eager.method, views, quantities, eager.optimizers, schedule), got = runner.run(views, schedule);
+    CHECK(got.loss == want.loss);
+    CHECK(got.gradient_norm == want.gradient_norm);
+    CHECK(runner.step().terms == quantities.terms);
+    CHECK(runner.step().gauges == quantities.gauges);
+    std::vector<Tensor> named;
+    runner.step().visit([&](const char*, const Tensor& t) { named.push_back(t); });
+    size_t k = 0;
+    quantities.visit([&](const char* name, const Tensor& t) {
+      CAPTURE(name);
+      if (std::string(name) != "queue") CHECK(named.at(k).to_vector() == t.to_vector());  // the update wrote over it in both
+      ++k;
+    });
+  }
+  CHECK(runner.replayed() == replays);
+  CHECK(recorded.state() == eager.state());
+}
+
+// Looks at a number in the middle of a step.
+class Curious : public Supervised {
+ public:
+  using Supervised::Supervised;
+  void forward(const Views& views, Step& step, const Emit& emit) override {
+    Supervised::forward(views, step, emit);
+    looked = ops::relu(step.v1).to_vector().size();
+  }
+  size_t looked = 0;
+};
+
+std::unique_ptr<Method> pupil(Device device, DType dtype) {
+  Init init{6, dtype, 0, device};
+  ResNetOptions options = tiny_encoder();
+  options.classes = 3;
+  return std::make_unique<Curious>(options, BaseOptions{}, init);
+}
+
+}  // namespace
+
+TEST_CASE("device: recorded steps of every method are those queued op by op, bit for bit [slow]") {
+  if (no_device()) return;
+  compare_recorded("MoCo v2", base_of(Base::moco), 8);
+  compare_recorded("SimSiam", base_of(Base::simsiam), 8);
+  compare_recorded("MoCo v2 + pairs", pairs_of(Base::moco), 5);  // the bank fills for three steps
+  compare_recorded("SimSiam + pairs", pairs_of(Base::simsiam), 5);
+  compare_recorded("MoCo v2 + pairs, bf16", pairs_of(Base::moco, DType::bf16), 5);
+  compare_recorded("MoCo v2 + pairs, f64", pairs_of(Base::moco), 5, DType::f64);
+  compare_recorded("decoder", decoder_phase, 8);
+}
+
+TEST_CASE("device: a step that cannot be recorded says after which op") {
+  if (no_device()) return;
+  Training training(pupil, kDevice, DType::f32);
+  StepRunner runner(*training.method, training.optimizers, true);
+  Views views = on(kDevice, tiny_views(0, DType::f32));
+  views.labels = Tensor::from(std::vector<int64_t>{0, 1, 2, 0}, {4}).to(kDevice);
+  runner.run(views, 1);
+  runner.run(views, 1);
+  std::string said;
+  try {
+    runner.run(views, 1);
+  } catch (const MachineError& error) {
+    said = error.what();
+  }
+  CHECK(said.find("a copy from cuda:0 to cpu cannot be part of a captured step; it comes after") == 0);
+  CHECK(said.substr(said.size() - 5) == "unary");
+}
+
+TEST_CASE("device: a recorded step whose loss is not finite changes nothing and names the term") {
+  if (no_device()) return;
+  Training training(base_of(Base::moco), kDevice, DType::f32);
+  StepRunner runner(*training.method, training.optimizers, true);
+  for (int64_t i = 0; i < 4; ++i) runner.run(on(kDevice, tiny_views(i, DType::f32)), 1);
+  CHECK(runner.replayed() == 2);
+  std::vector<double> before = training.state();
+  Views bad = on(kDevice, tiny_views(4, DType::f32));
+  bad.x1 = ops::scale(bad.x1, std::numeric_limits<double>::quiet_NaN());
+  CHECK_THROWS_WITH_AS(runner.run(bad, 1), "step 4: the loss term L_C is nan; try a smaller optim.lr", MachineError);
+  CHECK(training.state() == before);
+  runner.run(on(kDevice, tiny_views(4, DType::f32)), 1);  // and goes on
+  CHECK(training.state() != before);
 }

@@ -257,7 +257,7 @@ TEST_CASE("of a step: v_p = v + both noises, sized by eta_bar and s_bar; unit z;
     CHECK_FALSE(!(std::abs(var[i] - (low ? unit_var * 0.25 * (1 - s_bar[i % size_t(n)]) : 0)) <= 1e-12));
   }
   CHECK(chosen == kBatch * n / 2);
-  CHECK(step.gauges.at("selected_share") == 0.5);
+  CHECK(step.gauge_values.at("selected_share").item() == 0.5);
   for (const Tensor& z : {step.z, step.z_hat, step.z_hat_p, step.key}) check_close(ops::l2_normalize(z).second, std::vector<double>(kBatch, 1.0));
   NoGrad off;
   Pass pass = Pass::batch_only();

@@ -50,6 +50,9 @@ class DeviceMemory : public MemorySource {
   explicit DeviceMemory(int index) : index_(index) {}
   void* take(int64_t bytes, int64_t) override {
     make_current(index_);
+    if (Context& context = Context::of({Device::Kind::cuda, index_}); context.capturing)
+      throw MachineError(message("new memory (", bytes >> 10, " KiB) cannot be part of a captured step; it comes after ",
+                                 context.recent_ops()));
     void* block = nullptr;
     cudaError_t status = cudaMalloc(&block, size_t(bytes));
     if (status == cudaErrorMemoryAllocation) {
@@ -196,6 +199,37 @@ void copy(void* to, Device to_device, const void* from, Device from_device, int6
   std::vector<char> between(static_cast<size_t>(bytes));  // two devices: by way of the CPU
   copy(between.data(), Device{}, from, from_device, bytes);
   copy(to, to_device, between.data(), Device{}, bytes);
+}
+
+std::shared_ptr<void> record(Context& context, const std::function<void()>& work) {
+  cudaStream_t stream = cuda::stream(context);
+  cudaGraph_t graph = nullptr;
+  cuda::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  context.capturing = true;
+  try {
+    work();
+  } catch (...) {
+    context.capturing = false;
+    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+    cudaGetLastError();
+    throw;
+  }
+  context.capturing = false;
+  cudaError_t status = cudaStreamEndCapture(stream, &graph);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    throw MachineError(message("CUDA: a step could not be captured: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
+                               "); the last ops were ", context.recent_ops()));
+  }
+  cudaGraphExec_t executable = nullptr;
+  status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  cuda::check(status, "cudaGraphInstantiate");
+  return std::shared_ptr<void>(executable, [](void* e) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(e)); });
+}
+
+void replay(Context& context, void* recording) {
+  cuda::check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), cuda::stream(context)), "cudaGraphLaunch");
 }
 
 void synchronize(Context& context) {
