@@ -19,8 +19,8 @@ while [ $# -gt 0 ]; do
     *) echo "gpu_check: unknown option $1; known: --python --build --batch --rehearse" >&2 && exit 2 ;;
   esac
 done
-seconds=540 arch=resnet50 px=224 steps=6 queue=65536 width=64 peer=cuda ways=eager,graph,compile+graph,compile flags=-DPLUMAGE_CUDA=ON
-[ -n "$rehearse" ] && seconds=3000 arch=resnet18 px=32 batch=2 steps=1 queue=64 width=4 peer=cpu ways=eager,graph flags=-DPLUMAGE_CUDA=SIM
+seconds=540 arch=resnet50 px=224 steps=6 queue=65536 bank=5632 width=64 peer=cuda ways=eager,graph,compile+graph,compile flags=-DPLUMAGE_CUDA=ON
+[ -n "$rehearse" ] && seconds=3000 arch=resnet18 px=32 batch=2 steps=1 queue=64 bank=8 width=4 peer=cpu ways=eager,graph flags=-DPLUMAGE_CUDA=SIM
 build=${build:-$([ -n "$rehearse" ] && echo build-sim || echo build-gpu)}
 mkdir -p "$build" && out=$(cd "$build" && pwd)/gpu_check || exit 2
 rm -rf "$out" && mkdir -p "$out/plans" || exit 2
@@ -70,8 +70,11 @@ measure() {
   set -- "$1" "$2" --arch "$arch" --px "$px" --batch "$batch" --step "$1" --steps "$steps" --queue "$queue" --bf16
   step=$1 limit=$2
   shift 2
-  part "plumage-$step" "$limit" env PLUMAGE_PLANS="$out/plans" "$build/bench/step" "$@" --width "$width" --device cuda:0 --json && note "plumage-$step" "$took" "ok"
-  results plumage "plumage-$step"
+  for way in "" --graph; do
+    name="plumage-$step$way"
+    part "$name" "$limit" env PLUMAGE_PLANS="$out/plans" "$build/bench/step" "$@" --width "$width" --bank "$bank" --device cuda:0 $way --json && note "$name" "$took" "ok"
+    results plumage "$name"
+  done
   if ! "$python" -c 'import torch, torchvision' 2> /dev/null; then
     note "torch-$step" 0 "skipped: $python has no torch and torchvision"
     return

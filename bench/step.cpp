@@ -1,6 +1,6 @@
 // Whole training steps on random images: how fast, against the rates of the same run, and where the time goes.
 //   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N] [--bf16]
-//                    [--width W] [--queue K] [--device cpu|cuda:N] [--json]
+//                    [--width W] [--queue K] [--bank N] [--device cpu|cuda:N] [--graph] [--json]
 // "forward" is frozen features, as `plumage features` and the evaluation compute them; "full" is MoCo v2 with the paper's pairs and a decoder of residual blocks. The peers' side: bench/README.md.
 #include <sys/resource.h>
 
@@ -14,7 +14,7 @@
 #include "ssl/moco.h"
 #include "ssl/pairs.h"
 #include "ssl/supervised.h"
-#include "ssl/train_step.h"
+#include "ssl/step_runner.h"
 #include "tensor/allocator.h"
 #include "tensor/context.h"
 #include "tensor/profile.h"
@@ -24,8 +24,8 @@ namespace {
 
 struct Options {
   std::string arch = "resnet50", step = "supervised";
-  int64_t px = 224, batch = 16, steps = 5, width = 64, queue = 65536;
-  bool json = false;
+  int64_t px = 224, batch = 16, steps = 5, width = 64, queue = 65536, bank = 5632;
+  bool json = false, graph = false;
   DType compute = DType::f32;
   Device device;
 };
@@ -46,6 +46,7 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
     if (word == "--json") { o.json = true; continue; }
+    if (word == "--graph") { o.graph = true; continue; }
     if (word == "--bf16") { o.compute = DType::bf16; continue; }
     if (i + 1 == argc) throw InputError("step: " + word + " is unknown or wants a value");
     std::string value = argv[++i];
@@ -56,8 +57,9 @@ Options parse(int argc, char** argv) {
     else if (word == "--steps") o.steps = whole(word, value);
     else if (word == "--width") o.width = whole(word, value);
     else if (word == "--queue") o.queue = whole(word, value);
+    else if (word == "--bank") o.bank = whole(word, value);
     else if (word == "--device") o.device = device_of(value);
-    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --bf16 --width --queue --device --json");
+    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --bf16 --width --queue --bank --device --graph --json");
   }
   return o;
 }
@@ -78,6 +80,7 @@ std::unique_ptr<Method> make_method(const Options& o) {
   if (o.step != "full") throw InputError("step: --step " + o.step + ": wanted forward, supervised, moco or full");
   PairsOptions pairs;
   pairs.base = moco.base;
+  pairs.bank_size = o.bank;
   auto decoder = make_decoder({"residual"}, encoder, base->encoder().feature_count(), o.px, init);
   return std::make_unique<DiscriminativePairs>(std::move(base), std::move(decoder), pairs, init);
 }
@@ -119,17 +122,24 @@ struct Training {
   std::unique_ptr<Method> method;
   Optimizers optimizers;
   Views views;
+  std::unique_ptr<StepRunner> runner;
   double loss = 0;
 
   explicit Training(const Options& o) : options(o), method(make_method(o)), optimizers(make_optimizers()), views(random_views(o)) {
     method->add_parameters(optimizers.encoder, optimizers.decoder);
+    runner = std::make_unique<StepRunner>(*method, optimizers, o.graph);
   }
   void run() {
-    Step step;
-    loss = options.step == "forward" ? frozen_features(method->encoder(), views, options.compute)
-                                     : train_step(*method, views, step, optimizers, 1).loss;
+    loss = options.step == "forward" ? frozen_features(method->encoder(), views, options.compute) : runner->run(views, 1).loss;
     ++views.step;
   }
+  // Op by op: a profile sees no ops in a recording.
+  void run_eagerly() {
+    if (options.step == "forward") return run();
+    loss = runner->run(views, 1, [](const Step&) {}).loss;
+    ++views.step;
+  }
+  bool warm() const { return !options.graph || options.step == "forward" || is_cpu(options.device) || runner->replayed() > 1; }
 
  private:
   static Optimizers make_optimizers() {
@@ -174,7 +184,7 @@ StepTimes measure(Training& training) {
   const int64_t warm_up = std::min<int64_t>(o.steps, cpu ? 2 : 3), profiled = cpu ? o.steps : std::min<int64_t>(o.steps, 2);
   StepTimes m;
   m.rates = rates_of(o);
-  for (int64_t i = 0; i < warm_up; ++i) training.run();
+  for (int64_t i = 0; i < warm_up || !training.warm(); ++i) training.run();  // a recording waits until the bank is full
   std::vector<double> times;
   auto time_steps = [&](int64_t count, int64_t together) {
     for (int64_t i = 0; i < count; ++i) times.push_back(time_calls([&] { training.run(); }, together, o.device));
@@ -182,7 +192,7 @@ StepTimes measure(Training& training) {
   if (!cpu) time_steps(o.steps, accelerator::simulated() ? 1 : 5);
   profile_start(m.rates);
   if (cpu) time_steps(o.steps, 1);
-  else for (int64_t i = 0; i < profiled; ++i) training.run();
+  else for (int64_t i = 0; i < profiled; ++i) training.run_eagerly();
   m.step_s = median(times);
   std::map<std::string, Family> families;
   double in_ops = 0, all = cpu ? 0 : m.step_s;
@@ -209,10 +219,10 @@ StepTimes measure(Training& training) {
 }
 
 void print_json(const Options& o, const StepTimes& m, double loss) {
-  std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"device\": \"%s\", \"images_per_s\": %.3f, "
+  std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"device\": \"%s\", \"way\": \"%s\", \"images_per_s\": %.3f, "
               "\"step_s\": %.5f, \"floor_s\": %.5f, \"matmul_gflops\": %.1f, \"copy_gbs\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, ",
               o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(), Context::cpu().threads(),
-              o.device.str().c_str(), double(o.batch) / m.step_s, m.step_s, m.floor_s, m.rates.flops * 1e-9, m.rates.bytes * 1e-9,
+              o.device.str().c_str(), o.graph ? "graph" : "eager", double(o.batch) / m.step_s, m.step_s, m.floor_s, m.rates.flops * 1e-9, m.rates.bytes * 1e-9,
               m.flops / m.step_s / m.rates.flops, m.peak_rss_mb);
   if (is_cpu(o.device)) std::printf("\"peak_tensors_mb\": %ld, ", long(m.memory.peak_bytes >> 20));
   else std::printf("\"peak_device_mb\": %ld, \"held_device_mb\": %ld, ", long(m.memory.peak_bytes >> 20), long(m.memory.held_bytes >> 20));
