@@ -133,6 +133,29 @@ def sgd(parameters):
     return cost
 
 
+def views(n, size=224, width=597, height=448, kept=0.6, sigma=1.05):
+    """One tensor of n augmented views from pictures in the device's memory: what each sweep of the kernels moves, and about
+    how many instructions a thread runs for it, counted in kernels/views.cu."""
+    pixels, rows, shrink = size * size, height * kept**0.5, width * kept**0.5 / size
+    taps, radius = 2 * shrink + 1, 4 * sigma
+    sweeps = {  # bytes, instructions, of one view
+        "along rows": (kept * width * height * 3 + 4 * rows * size, rows * size * taps * 9),
+        "along columns": (4 * rows * size + 4 * pixels, pixels * taps * 9),
+        "mean for contrast, colours": (2 * 4 * pixels, 2 * pixels * 80),
+        "blur, of half of the views": (0.5 * 4 * 8 * pixels, 0.5 * pixels * ((2 * radius + 4) / 4 * 40 + (2 * radius + 1) * 14)),
+        "normalise, cast, store": (3 * F32 * pixels, pixels * 20),
+    }
+    print("| sweep | MB a view | million instructions a view |")
+    print("|---|---|---|")
+    for name, (moved, instructions) in sweeps.items():
+        print(f"| {name} | {moved / 1e6:.2f} | {instructions / 1e6:.1f} |")
+    moved, instructions = (sum(s[i] for s in sweeps.values()) for i in (0, 1))
+    print(f"| together | {moved / 1e6:.2f} | {instructions / 1e6:.1f} |")
+    # A view is one block: as many at once as there are multiprocessors, each 128 instructions a clock at best.
+    rounds = -(-n // 132)
+    print(f"\n{n} views: {1e3 * n * moved / BANDWIDTH:.2f} ms by bytes, {1e3 * rounds * instructions / 128 / 1.7e9:.2f} ms by instructions")
+
+
 def level_table(n, rate, bandwidth):
     """ResNet-50 at a device's operations and bytes a second."""
     global RATE, BANDWIDTH
@@ -175,6 +198,9 @@ def main():
     print("|---|---|---|---|")
     for name, (ms, passes) in steps.items():
         print(f"| {name} | {passes} | {ms:.0f} | {1e3 * n / ms:.0f} |")
+
+    print("\nViews of 224 pixels from pictures of 597 x 448")
+    views(n)
 
 
 if __name__ == "__main__":

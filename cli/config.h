@@ -23,7 +23,8 @@ struct Config {
   struct Data {
     std::string dir, dataset = "folder", split = "train", classes;
     int64_t short_side = 0;
-    double cache_gib = 4;
+    double cache_gib = 4, device_gib = 16;
+    bool device_views = true;  ///< views are made where the step computes; false: on the CPU
     bool allow_corrupt = false;
     std::optional<bool> crop;
     std::string level, cache;

@@ -8,6 +8,7 @@
 #include "cli/progress.h"
 #include "cli/samples.h"
 #include "cli/stop_signal.h"
+#include "data/device_pictures.h"
 #include "ssl/gauges.h"
 #include "ssl/step_runner.h"
 
@@ -19,6 +20,9 @@ View augmented(const Config& config, const char* name) {
   int64_t size = config.train.size;
   return {name, size, size, [options = config.augment, size](const Image& image, const ViewKey& key, float* out) {
             apply(image, draw(options, key, image.width, image.height), size, out);
+          },
+          [options = config.augment, size](int64_t width, int64_t height, const ViewKey& key) {
+            return view_slot(draw(options, key, width, height), width, height, size);
           }};
 }
 
@@ -26,6 +30,9 @@ View plain(const Config& config) {
   int64_t size = config.train.size;
   return {"x", size, size, [size](const Image& image, const ViewKey&, float* out) {
             plain_view(image, size, out, {}, usual_short_side(size));
+          },
+          [size](int64_t width, int64_t height, const ViewKey&) {
+            return plain_slot(width, height, size, usual_short_side(size));
           }};
 }
 
@@ -92,6 +99,12 @@ void warn_of_extremes(const RunFolder& folder, const Step& step, int64_t at) {
 Ended run_phase(const Config& config, const ImageCache& cache, const Phase& phase, RunState& state, const RunFolder* folder,
                 const Limits& limits) {
   LoaderOptions loading{.batch = config.train.batch, .seed = config.seed, .threads = config.data.threads};
+  std::optional<DevicePictures> pictures;
+  if (Device device = phase.method->encoder().device(); device.kind == Device::Kind::cuda && config.data.device_views) {
+    pictures.emplace(cache, device, int64_t(config.data.device_gib * double(int64_t(1) << 30)));
+    if (folder) folder->log(pictures->summary());
+    loading.pictures = &*pictures;
+  }
   Loader loader(cache, phase.views, loading, {state.epoch, state.epoch_step});
   const int64_t per_epoch = loader.steps_per_epoch(), total = per_epoch * phase.epochs, first = state.step;
   auto save = [&] {

@@ -123,4 +123,40 @@ void plain_view(const Image& image, int64_t size, float* out, const Normalizatio
   Planes(resize_center_crop(image, resize_to ? resize_to : size, size), false).store(out, normalization);
 }
 
+ViewSlot view_slot(const AugmentParameters& parameters, int64_t width, int64_t height, int64_t size) {
+  check_view_size(size);
+  const AugmentParameters& p = parameters;
+  check_crop(p.left, p.top, p.width, p.height, width, height);
+  ViewSlot slot;
+  slot.first = (p.top * width + p.left) * 3;
+  slot.stride = width * 3;
+  slot.across = {p.width, 0, 0, double(p.width) / double(size)};
+  slot.down = {p.height, 0, 0, double(p.height) / double(size)};
+  slot.flip = p.flip;
+  slot.rotate = p.rotation != 0;
+  slot.cosine = std::cos(p.rotation);
+  slot.sine = std::sin(p.rotation);
+  slot.jitter = p.jitter;
+  slot.order = p.order;
+  slot.brightness = p.brightness;
+  slot.contrast = p.contrast;
+  slot.saturation = p.saturation;
+  slot.hue = p.hue;
+  slot.grayscale = p.grayscale;
+  slot.sigma = p.sigma;
+  slot.noise = p.noise;
+  slot.noise_seed = p.noise_seed;
+  return slot;
+}
+
+ViewSlot plain_slot(int64_t width, int64_t height, int64_t size, int64_t resize_to) {
+  check_view_size(size);
+  ViewSlot slot;
+  slot.stride = width * 3;
+  auto [across, down] = center_crop_axes(width, height, resize_to ? resize_to : size, size);
+  slot.across = across;
+  slot.down = down;
+  return slot;
+}
+
 }  // namespace plumage

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "data/image.h"
+#include "tensor/picture_views.h"
 
 namespace plumage {
 
@@ -33,8 +34,6 @@ AugmentOptions small_picture_options();
 
 /// InputError naming the option that is out of range.
 void check(const AugmentOptions& options);
-
-enum class ColourStep { brightness, contrast, saturation, hue };
 
 /// One view's numbers. The default leaves everything but the crop (which must be set) as it is.
 struct AugmentParameters {
@@ -68,6 +67,11 @@ void apply(const Image& image, const AugmentParameters& parameters, int64_t size
 /// out: [size, size, 3], normalised: the short side to `resize_to` (default: size), then the centre.
 void plain_view(const Image& image, int64_t size, float* out, const Normalization& normalization = {},
                 int64_t resize_to = 0);
+
+/// The same two views for a device that makes them (tensor/picture_views.h), of a picture of width x height pixels whose
+/// bytes begin at 0.
+ViewSlot view_slot(const AugmentParameters& parameters, int64_t width, int64_t height, int64_t size);
+ViewSlot plain_slot(int64_t width, int64_t height, int64_t size, int64_t resize_to = 0);
 
 /// The usual short side for a centre crop of `size`: 256 for 224, in proportion for others.
 inline int64_t usual_short_side(int64_t size) { return size * 256 / 224; }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/dataset.h"
@@ -46,6 +47,10 @@ class ImageCache {
   const Dataset& dataset() const { return dataset_; }
   /// Picture i. `scratch` holds it if it lies in a mapped file; the reference lives as long as both.
   const Image& get(int64_t i, Image& scratch) const;
+  /// Its width and height.
+  std::pair<int64_t, int64_t> size_of(int64_t i) const {
+    return {images_.at(size_t(i)).width, images_.at(size_t(i)).height};
+  }
 
   /// One line for each picture left out: what is wrong with which file.
   const std::vector<std::string>& corrupt() const { return corrupt_; }

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "data/decode_samples.h"
+#include "data/device_pictures.h"
 #include "tensor/errors.h"
 #include "tensor/philox.h"
 
@@ -69,6 +70,7 @@ struct Loader::Workers {
   void run();
   Pending* pending_with_work();
   Pending& begin_batch();
+  void make_device_batch();
   void make_views(const Pending& pending, int64_t slot, Image& scratch);
   void make_next_picture(Pending& pending, Image& scratch, std::unique_lock<std::mutex>& lock);
 
@@ -105,6 +107,8 @@ void Loader::Workers::check() const {
         message("loader: cannot start at epoch ", begin.epoch, ", step ", begin.step, " of ", steps));
   }
   for (const View& view : plan) {
+    if (options.pictures && (!view.slot || view.height != view.width))
+      throw InputError(message("view `", view.name, "`: only square views with a slot are made on a device"));
     if (view.height < 1 || view.width < 1 || !view.make) {
       throw InputError(message("view `", view.name, "` of ", view.height, " x ", view.width, " pixels"));
     }
@@ -119,6 +123,7 @@ Loader::Workers::Workers(const ImageCache& cache, std::vector<View> plan, const 
   check();
   normalise(begin);
   next = begin;
+  if (options.pictures) return;
   for (int t = 0; t < worker_threads(options.threads); ++t) threads.emplace_back([this] { run(); });
 }
 
@@ -171,13 +176,28 @@ Pending& Loader::Workers::begin_batch() {
       batch.labels.data<int64_t>()[slot] = cache.dataset().samples[size_t(i)].label;
     }
     for (const View& view : plan)
-      batch.views.push_back(Tensor::empty({pending.size, view.height, view.width, 3}));
+      if (!options.pictures) batch.views.push_back(Tensor::empty({pending.size, view.height, view.width, 3}));
   } catch (...) {
     pending.fail(0, std::current_exception());
     pending.taken = pending.done = pending.size;
     ready.notify_all();
   }
   return pending;
+}
+
+// On a device; next() alone does this.
+void Loader::Workers::make_device_batch() {
+  if (queue.empty()) begin_batch();
+  Pending& pending = *queue.front();
+  if (!pending.failure) {
+    try {
+      pending.batch.views = options.pictures->views(plan, pending.batch.index.span<int64_t>(), options.seed,
+                                                    uint64_t(pending.batch.position.epoch));
+    } catch (...) {
+      pending.fail(0, std::current_exception());
+    }
+  }
+  pending.taken = pending.done = pending.size;
 }
 
 void Loader::Workers::make_views(const Pending& pending, int64_t slot, Image& scratch) {
@@ -256,6 +276,7 @@ Batch Loader::next() {
   if (!w.measuring) w.measured_from = start;
   w.measuring = true;
   Image scratch;
+  if (w.options.pictures) w.make_device_batch();
   while (w.queue.empty() || w.queue.front()->done < w.queue.front()->size) {
     if (w.queue.empty() || w.queue.front()->taken == w.queue.front()->size)
       w.ready.wait(lock);

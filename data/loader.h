@@ -13,6 +13,8 @@
 
 namespace plumage {
 
+class DevicePictures;
+
 /// One view that a batch has of each of its pictures, such as `plain` or `augmented 1`.
 struct View {
   std::string name;
@@ -20,6 +22,9 @@ struct View {
   /// Writes height * width * 3 normalised floats (HWC). Called from several threads at once. The key's index
   /// is the picture's position in the cache, its view this view's position in the plan.
   std::function<void(const Image& image, const ViewKey& key, float* out)> make;
+  /// The same view for a device, of a picture of this width and height; empty if it is made on the CPU only.
+  std::function<ViewSlot(int64_t width, int64_t height, const ViewKey& key)> slot;
+  Normalization normalization;  ///< of a device's view
 };
 
 struct Position {
@@ -29,7 +34,7 @@ struct Position {
 
 struct Batch {
   Position position;          ///< of this batch
-  std::vector<Tensor> views;  ///< in the plan's order; each f32 [B, H, W, 3]
+  std::vector<Tensor> views;  ///< in the plan's order; each f32 [B, H, W, 3], where they were made
   Tensor index;               ///< i64 [B]: positions in the cache
   Tensor labels;              ///< i64 [B]: -1 where not known
 };
@@ -41,6 +46,9 @@ struct LoaderOptions {
   int64_t queue = 4;        ///< batches made ahead
   bool shuffle = true;      ///< a new order each epoch; the last batch is dropped unless full
   bool evaluation = false;  ///< one epoch, in order, with the rest as a smaller last batch; ignores shuffle
+  /// Views are made by this, on its device, when next() asks for them, and no threads are started; it must outlive
+  /// the loader. nullptr: on the CPU.
+  DevicePictures* pictures = nullptr;
 };
 
 /// Order of epoch `epoch` over n pictures: a pure function of (seed, epoch, n).

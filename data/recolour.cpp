@@ -8,15 +8,14 @@
 #include <vector>
 
 #include "tensor/philox.h"
+#include "tensor/view_steps.h"
 
 namespace plumage {
 namespace {
 
-constexpr int64_t kBlock = 1024;
-constexpr float kRed = 0.2989f, kGreen = 0.587f, kBlue = 0.114f;  // torchvision's luminance
+using views::luminance, views::mirror, views::mirror_coordinate, views::unit;
 
-inline float unit(float x) { return std::min(std::max(x, 0.0f), 1.0f); }
-inline float luminance(float r, float g, float b) { return kRed * r + kGreen * g + kBlue * b; }
+constexpr int64_t kBlock = 1024;
 
 /// Some pixels of the three planes.
 struct Block {
@@ -32,30 +31,16 @@ void blend_constant(Block px, float factor, float other) {
 }
 
 void blend_luminance(Block px, float factor) {
-  for (int64_t i = 0; i < px.count; ++i) {
-    float rest = (1 - factor) * luminance(px.r[i], px.g[i], px.b[i]);
-    px.r[i] = unit(factor * px.r[i] + rest);
-    px.g[i] = unit(factor * px.g[i] + rest);
-    px.b[i] = unit(factor * px.b[i] + rest);
-  }
-}
-
-/// HSV's ramp: how much of the chroma is missing from the channel that peaks `sixths` after red's start.
-inline float ramp(float sixths) {
-  float k = sixths - 6 * std::floor(sixths * (1 / 6.0f));
-  return unit(std::min(k, 4 - k));
+  for (int64_t i = 0; i < px.count; ++i) views::blend_luminance(px.r[i], px.g[i], px.b[i], factor);
 }
 
 void turn_hue(Block px, float turn) {
   for (int64_t i = 0; i < px.count; ++i) {
     float r = px.r[i], g = px.g[i], b = px.b[i];
-    float top = std::max(r, std::max(g, b)), chroma = top - std::min(r, std::min(g, b));
-    float inverse = 1 / (chroma == 0 ? 1 : chroma);
-    float hue_r = (g - b) * inverse, hue_g = 2 + (b - r) * inverse, hue_b = 4 + (r - g) * inverse;
-    float sixths = (top == r ? hue_r : top == g ? hue_g : hue_b) + 6 * turn;
-    px.r[i] = top - chroma * ramp(sixths + 5);
-    px.g[i] = top - chroma * ramp(sixths + 3);
-    px.b[i] = top - chroma * ramp(sixths + 1);
+    views::turn_hue(r, g, b, turn);
+    px.r[i] = r;
+    px.g[i] = g;
+    px.b[i] = b;
   }
 }
 
@@ -71,21 +56,6 @@ void for_blocks(Planes& planes, Function function) {
   for (int64_t i = 0; i < planes.pixels(); i += kBlock)
     function(Block{planes.plane(0) + i, planes.plane(1) + i, planes.plane(2) + i,
                    std::min(kBlock, planes.pixels() - i)});
-}
-
-/// Index mirrored into 0 .. n-1, the edge itself not repeated.
-int64_t mirror(int64_t i, int64_t n) {
-  if (n == 1) return 0;
-  int64_t period = 2 * (n - 1);
-  i = ((i % period) + period) % period;
-  return std::min(i, period - i);
-}
-
-/// Coordinate mirrored into [-0.5, n - 0.5], the edge pixel's outer side.
-float mirror_coordinate(float x, int64_t n) {
-  float period = 2 * float(n), from_edge = x + 0.5f;
-  from_edge -= period * std::floor(from_edge / period);
-  return std::min(from_edge, period - from_edge) - 0.5f;
 }
 
 constexpr int kLanes = 16;
@@ -117,8 +87,8 @@ void weigh_lines(const std::vector<float>& weight, const float* const* lines, in
   }
 }
 
-/// 4096 equally likely levels of the standard normal, scaled to variance one: 12 random bits make a number
-/// without a logarithm.
+}  // namespace
+
 const std::array<float, 4096>& normal_levels() {
   static const std::array<float, 4096> levels = [] {
     std::array<float, 4096> out{};
@@ -138,8 +108,6 @@ const std::array<float, 4096>& normal_levels() {
   }();
   return levels;
 }
-
-}  // namespace
 
 Planes::Planes(int64_t width, int64_t height)
     : width_(width), height_(height), values_(std::make_unique<float[]>(size_t(3 * width * height))) {}
@@ -271,7 +239,7 @@ void add_noise(Planes& planes, float std, uint64_t seed) {
   for (int64_t i = 0; i < count; i += 8) {  // eight numbers of 12 bits from four words
     auto words = philox(key, uint64_t(i / 8));
     for (int64_t j = 0; j < std::min(int64_t(8), count - i); ++j)
-      values[i + j] += std * levels[words[size_t(j / 2)] >> (j % 2 ? 4 : 20) & 4095u];
+      values[i + j] += std * levels[views::normal_level(words, j)];
   }
 }
 

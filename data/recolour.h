@@ -35,6 +35,10 @@ void recolour(Planes& planes, const AugmentParameters& parameters);
 /// Gaussian, standard deviation `sigma` pixels, cut at 4 sigma; mirrored at the edge without repeating it.
 void blur(Planes& planes, float sigma);
 
+/// 4096 equally likely levels of the standard normal, scaled to variance one: 12 random bits make a number
+/// without a logarithm.
+const std::array<float, 4096>& normal_levels();
+
 /// Gaussian noise of standard deviation `std`, each number by Philox from (seed, its position).
 void add_noise(Planes& planes, float std, uint64_t seed);
 

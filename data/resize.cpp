@@ -11,14 +11,14 @@
 #include <memory>
 
 #include "tensor/errors.h"
+#include "tensor/view_steps.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the machine's pass between functions of this file only
 
 namespace plumage {
 namespace {
 
-constexpr int kPrecision =
-    22;  // fraction bits of a weight: 8 bits of pixel and 2 of headroom remain in int32
+using views::kPrecision;
 constexpr int64_t kLargestSide = 65535;
 
 constexpr int kLanes = 16;
@@ -41,30 +41,22 @@ struct Axis {
   int64_t outputs() const { return int64_t(first.size()); }
 };
 
-/// Outputs begin .. begin + outputs - 1 of a resize of [low, high) to `full` pixels; the source has `size`.
-Axis make_axis(int64_t size, double low, double high, int64_t full, int64_t begin, int64_t outputs) {
-  double scale = (high - low) / double(full), stretch = std::max(scale, 1.0), shrink = 1 / stretch;
+Axis make_axis(const views::Axis& from, int64_t outputs) {
   Axis axis;
-  axis.taps = std::min(int64_t(std::ceil(stretch)) * 2 + 1, size);
+  axis.taps = from.taps();
   axis.first.resize(size_t(outputs));
   axis.count.resize(size_t(outputs));
   axis.weights.assign(size_t(outputs * axis.taps), 0);
   std::vector<double> raw(size_t(axis.taps), 0.0);
   for (int64_t i = 0; i < outputs; ++i) {
-    double center = low + (double(begin + i) + 0.5) * scale;
-    int64_t first = std::clamp(int64_t(center - stretch + 0.5), int64_t(0), size - 1);
-    int64_t last = std::clamp(int64_t(center + stretch + 0.5), first + 1, size);
-    int64_t count = std::min(last - first, axis.taps);
+    views::Taps taps(from, i);
     double sum = 0;
-    for (int64_t t = 0; t < count; ++t) {
-      raw[size_t(t)] = std::max(0.0, 1 - std::abs((double(first + t) - center + 0.5) * shrink));
-      sum += raw[size_t(t)];
-    }
+    for (int64_t t = 0; t < taps.count; ++t) sum += raw[size_t(t)] = taps.weight(t);
     if (!(sum > 0)) raw[0] = sum = 1;
-    for (int64_t t = 0; t < count; ++t)
-      axis.weights[size_t(i * axis.taps + t)] = int32_t(0.5 + raw[size_t(t)] / sum * (1 << kPrecision));
-    axis.first[size_t(i)] = first;
-    axis.count[size_t(i)] = count;
+    for (int64_t t = 0; t < taps.count; ++t)
+      axis.weights[size_t(i * axis.taps + t)] = views::Taps::fixed(raw[size_t(t)], sum);
+    axis.first[size_t(i)] = taps.first;
+    axis.count[size_t(i)] = taps.count;
   }
   return axis;
 }
@@ -255,12 +247,16 @@ int64_t round_half_even(double x) { return int64_t(std::nearbyint(x)); }
 
 PixelView view(const Image& image) { return crop(image, 0, 0, image.width, image.height); }
 
-PixelView crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
-  bool inside = width > 0 && height > 0 && left >= 0 && top >= 0 && left <= image.width - width &&
-                top <= image.height - height;
+void check_crop(int64_t left, int64_t top, int64_t width, int64_t height, int64_t picture_width, int64_t picture_height) {
+  bool inside = width > 0 && height > 0 && left >= 0 && top >= 0 && left <= picture_width - width &&
+                top <= picture_height - height;
   if (!inside)
     throw InputError(message("crop: ", width, "x", height, " at (", left, ", ", top, ") of a picture of ",
-                             image.width, "x", image.height, " pixels; it must be inside and not empty"));
+                             picture_width, "x", picture_height, " pixels; it must be inside and not empty"));
+}
+
+PixelView crop(const Image& image, int64_t left, int64_t top, int64_t width, int64_t height) {
+  check_crop(left, top, width, height, image.width, image.height);
   return {image.row(top) + left * 3, width, height, image.width * 3};
 }
 
@@ -277,24 +273,29 @@ Image resize(const PixelView& source, int64_t width, int64_t height, const Box& 
     throw InputError(message("resize: box (", box.left, ", ", box.top, ", ", box.right, ", ", box.bottom,
                              ") of a picture of ", source.width, "x", source.height,
                              " pixels; it must be inside and not empty"));
-  return resize_axes(source, make_axis(source.width, box.left, box.right, width, 0, width),
-                     make_axis(source.height, box.top, box.bottom, height, 0, height));
+  views::Axis across{source.width, 0, box.left, (box.right - box.left) / double(width)};
+  views::Axis down{source.height, 0, box.top, (box.bottom - box.top) / double(height)};
+  return resize_axes(source, make_axis(across, width), make_axis(down, height));
 }
 
-Image resize_center_crop(const Image& image, int64_t short_side, int64_t size) {
-  PixelView source = view(image);
+std::array<views::Axis, 2> center_crop_axes(int64_t width, int64_t height, int64_t short_side, int64_t size) {
+  check_crop(0, 0, 1, 1, width, height);  // that there are pixels
   check_size("a short side", short_side);
   check_size("a crop", size);
   if (size > short_side)
     throw InputError(message("resize: a crop of ", size, " pixels out of a short side of ", short_side,
                              "; the crop must not be larger"));
-  bool wide = source.width > source.height;
-  int64_t shorter = std::min(source.width, source.height), longer = std::max(source.width, source.height);
+  int64_t shorter = std::min(width, height), longer = std::max(width, height);
   int64_t long_side = short_side * longer / shorter;  // rounds down, as torchvision does
-  int64_t width = wide ? long_side : short_side, height = wide ? short_side : long_side;
-  int64_t left = round_half_even(double(width - size) / 2), top = round_half_even(double(height - size) / 2);
-  return resize_axes(source, make_axis(source.width, 0, double(source.width), width, left, size),
-                     make_axis(source.height, 0, double(source.height), height, top, size));
+  auto axis = [&](int64_t from, int64_t to) {
+    return views::Axis{from, round_half_even(double(to - size) / 2), 0, double(from) / double(to)};
+  };
+  return {axis(width, width > height ? long_side : short_side), axis(height, width > height ? short_side : long_side)};
+}
+
+Image resize_center_crop(const Image& image, int64_t short_side, int64_t size) {
+  auto [across, down] = center_crop_axes(image.width, image.height, short_side, size);
+  return resize_axes(view(image), make_axis(across, size), make_axis(down, size));
 }
 
 }  // namespace plumage

@@ -11,6 +11,10 @@
 #include "tensor/allocator.h"
 #include "tensor/backend/kernels.h"
 
+namespace plumage {
+struct ViewJob;  // tensor/picture_views.h
+}
+
 namespace plumage::accelerator {
 
 /// True if CUDA was built; whether there is a device is another question.
@@ -55,6 +59,12 @@ void copy(void* to, Device to_device, const void* from, Device from_device, int6
 std::shared_ptr<void> record(Context& context, const std::function<void()>& work);
 /// Queues a recording.
 void replay(Context& context, void* recording);
+
+/// What of a device's memory nobody has taken, neither this program nor another.
+int64_t free_bytes(int index);
+
+/// The kernels of tensor/picture_views.h.
+void make_views(Context& context, const ViewJob& job);
 
 /// Waits for all queued work. Throws MachineError with the call's text and the last ops.
 void synchronize(Context& context);

@@ -44,7 +44,8 @@ if [ "$spills" -ne 0 ]; then
   fail "$spills kernels spill registers"
 fi
 wide='batch_norm_stats_chunk batch_norm_apply batch_norm_bwd_chunk batch_norm_bwd_apply map_kernel update_list max_pool_fwd
-  max_pool_bwd upsample_fwd upsample_bwd'  # parts of names: a kernel of each must load 16 bytes at a time
+  max_pool_bwd upsample_fwd upsample_bwd
+  views_gather views_blur'  # parts of names: a kernel of each must load 16 bytes at a time
 for arch in 80 90; do
   # kernel, 16-byte loads
   awk '

@@ -80,3 +80,30 @@ TEST_CASE("--device takes what there is, and says in one line what is missing an
   CHECK(complaint(none) == "plumage: device cuda:0: there is no CUDA driver; install NVIDIA's driver, or use --device cpu");
   CHECK(shell(scratch, "CUDA_SIM_DEVICES=0 plumage " + command + "--device auto").code == 0);
 }
+
+TEST_CASE("a training run on a device makes its views there, and they are the CPU's") {
+  if (accelerator::count() == 0) {
+    MESSAGE("skipped: " << accelerator::why_none());
+    return;
+  }
+  Scratch scratch("device_views");
+  std::string data = tiny_birds(scratch);
+  auto first_loss = [&](const std::string& name, const std::string& options) {
+    std::string run = scratch / name;
+    Outcome o = plumage::plumage(scratch, "pretrain --config configs/moco.toml --device cuda:0 --steps 1 --out '" + run + "' " + data + kTiny + options);
+    REQUIRE_MESSAGE(o.code == 0, o.err);
+    std::string metrics = read_text(run + "/metrics.jsonl");
+    size_t at = metrics.find("\"loss\":");
+    REQUIRE(at != std::string::npos);
+    return std::pair{std::stod(metrics.substr(at + 7)), read_text(run + "/log.txt")};
+  };
+  auto [kept, kept_log] = first_loss("kept", "");
+  auto [streamed, streamed_log] = first_loss("streamed", "--set data.device_gib=0");
+  auto [cpu, cpu_log] = first_loss("cpu", "--set data.views=cpu");
+  CHECK(kept_log.find("MiB of pictures kept") != std::string::npos);
+  CHECK(streamed_log.find("copied batch by batch") != std::string::npos);
+  CHECK(cpu_log.find("MiB of pictures") == std::string::npos);
+  CHECK(kept == streamed);
+  CHECK(std::abs(kept - cpu) <= 1e-3);
+  CHECK(kept != cpu);  // that they are not made in the same place: their last bits differ
+}

@@ -177,6 +177,13 @@ std::vector<std::pair<std::string, std::string>> versions() {
 
 const Kernels& kernels() { return cuda::kernels(); }
 
+int64_t free_bytes(int index) {
+  cuda::make_current(index);
+  size_t free = 0, total = 0;
+  cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return int64_t(free);
+}
+
 std::unique_ptr<MemorySource> memory(int index) { return std::make_unique<cuda::DeviceMemory>(index); }
 
 std::shared_ptr<void> open(int index) { return std::make_shared<cuda::Queue>(index); }
