@@ -1,22 +1,25 @@
 #include "ssl/step_runner.h"
 
-#include "tensor/context.h"
+#include "tensor/accelerator.h"
 
 namespace plumage {
 
 namespace {
 
-// A first step makes what is made once (plans, momenta, constants). A second one of the same kind runs on the memory of
-// the recording and so takes all of it that there will ever be.
-constexpr int64_t kPrepare = 1, kRehearse = 2;
-
 std::array<const Tensor*, 4> tensors_of(const Views& v) { return {&v.x, &v.x1, &v.x2, &v.labels}; }
 
-// All memory comes from the pool in this scope.
+// All memory comes from the pool in this scope, scratch memory too.
 struct PoolScope {
-  Allocator& allocator;
-  PoolScope(Device device, std::shared_ptr<MemoryPool> pool) : allocator(Allocator::of(device)) { allocator.use(std::move(pool)); }
-  ~PoolScope() { allocator.use(nullptr); }
+  Context& context;
+  Context::Scratch& scratch;
+  PoolScope(Context& c, std::shared_ptr<MemoryPool> pool, Context::Scratch& own) : context(c), scratch(own) {
+    Allocator::of(context.device()).use(std::move(pool));
+    context.swap_scratch(scratch);
+  }
+  ~PoolScope() {
+    context.swap_scratch(scratch);
+    Allocator::of(context.device()).use(nullptr);
+  }
 };
 
 }  // namespace
@@ -33,7 +36,9 @@ void StepRunner::forget() {
   update_.reset();
   step_ = Step();
   measured_ = Measured();
+  scratch_ = {};
   pool_.reset();
+  rehearsed_ = false;
   alike_ = 0;
 }
 
@@ -71,13 +76,16 @@ StepResult StepRunner::run_recorded(const Views& views, double schedule) {
   bool same = take(views) && phase == phase_;
   phase_ = phase;
   if (!same) forget();
-  ++alike_;
-  if (alike_ <= kRehearse) {
+  if (++alike_ == 1) return train_step(method_, views_, step_, optimizers_, schedule);  // makes what is made once: plans, constants
+  if (!rehearsed_) {
     step_ = Step();
-    if (alike_ == kPrepare) return train_step(method_, views_, step_, optimizers_, schedule);
-    pool_ = std::make_shared<MemoryPool>(Allocator::of(context.device()));
-    PoolScope scope(context.device(), pool_);
-    return train_step(method_, views_, step_, optimizers_, schedule);
+    Allocator& allocator = Allocator::of(context.device());
+    if (!pool_) pool_ = std::make_shared<MemoryPool>(allocator);
+    PoolScope scope(context, pool_, scratch_);
+    int64_t before = allocator.statistics().system_calls;
+    StepResult result = train_step(method_, views_, step_, optimizers_, schedule);
+    rehearsed_ = allocator.statistics().system_calls == before;
+    return result;
   }
   optimizers_.set_schedule(schedule);
   if (!update_) record();
@@ -99,7 +107,7 @@ void StepRunner::record() {
   Context& context = Context::of(method_.encoder().device());
   step_ = Step();  // the rehearsal's memory is the recording's
   measured_ = Measured();
-  PoolScope scope(context.device(), pool_);
+  PoolScope scope(context, pool_, scratch_);
   differentiation_ = accelerator::record(context, [&] { measured_ = differentiate(method_, views_, step_, optimizers_); });
   update_ = accelerator::record(context, [&] { update(method_, step_, optimizers_); });
 }

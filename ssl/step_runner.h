@@ -2,7 +2,8 @@
 // looked at. Next in the walk: nn/optimizer.h.
 #pragma once
 #include "ssl/train_step.h"
-#include "tensor/accelerator.h"
+#include "tensor/allocator.h"
+#include "tensor/context.h"
 
 namespace plumage {
 
@@ -30,7 +31,9 @@ class StepRunner {
   Step step_;
   Measured measured_;
   std::shared_ptr<MemoryPool> pool_;
+  Context::Scratch scratch_;
   std::shared_ptr<void> differentiation_, update_;
+  bool rehearsed_ = false;  // a step ran on the pool and took no new memory: it has all that there will ever be
   int64_t phase_ = -1, alike_ = 0, replayed_ = 0;
 };
 

@@ -13,7 +13,7 @@
 namespace plumage {
 
 struct Context::State {
-  std::array<Tensor, 5> scratch;
+  Scratch scratch;
 };
 
 Context::Context(Device device) : state_(new State), device_(device) {
@@ -85,6 +85,8 @@ const Kernels& Context::own_kernels(DType dtype) const {
 void Context::synchronize() {
   if (device_.kind != Device::Kind::cpu) accelerator::synchronize(*this);
 }
+
+void Context::swap_scratch(Scratch& other) { state_->scratch.swap(other); }
 
 std::string Context::recent_ops() const {
   std::string names;

@@ -33,6 +33,9 @@ class Context {
   /// At least `bytes` of memory aligned to 64, valid until the calling kernel returns. One slot is one buffer; a
   /// kernel that needs two uses two slots (0..4).
   void* scratch(int64_t bytes, int slot = 0);
+  using Scratch = std::array<Tensor, 5>;
+  /// Exchanges the buffers behind scratch(): a recorded step keeps its own, since those of all grow and move.
+  void swap_scratch(Scratch& other);
 
   /// A CUDA device's stream and staging memory; owned here, opaque outside the backend. Outlives what is made on it.
   std::shared_ptr<void> queue;

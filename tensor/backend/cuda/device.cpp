@@ -51,7 +51,7 @@ class DeviceMemory : public MemorySource {
   void* take(int64_t bytes, int64_t) override {
     make_current(index_);
     if (Context& context = Context::of({Device::Kind::cuda, index_}); context.capturing)
-      throw MachineError(message("new memory (", bytes >> 10, " KiB) cannot be part of a captured step; it comes after ",
+      throw MachineError(message("new memory (", bytes, " bytes) cannot be part of a captured step; it comes after ",
                                  context.recent_ops()));
     void* block = nullptr;
     cudaError_t status = cudaMalloc(&block, size_t(bytes));
