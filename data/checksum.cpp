@@ -12,7 +12,6 @@ constexpr uint64_t kOdd = 0x9E3779B97F4A7C15u, kOdder = 0xC2B2AE3D27D4EB4Fu;
 constexpr size_t kBlock = size_t(kLanes) * kVectors * sizeof(uint64_t);
 
 typedef uint64_t Lanes __attribute__((vector_size(kLanes * sizeof(uint64_t))));
-typedef Lanes AnyLanes __attribute__((aligned(1), may_alias));  // wherever they lie
 
 template <class T>
 void stir(T& state, const T& word) {
@@ -28,8 +27,11 @@ uint64_t checksum(std::span<const uint8_t> bytes, uint64_t seed) {
   const uint8_t* at = bytes.data();
   size_t left = bytes.size();
   for (; left >= kBlock; left -= kBlock, at += kBlock) {
-    auto words = reinterpret_cast<const AnyLanes*>(at);
-    for (int v = 0; v < kVectors; ++v) stir(lanes[v], Lanes(words[v]));
+    for (int v = 0; v < kVectors; ++v) {
+      Lanes words;
+      std::memcpy(&words, at + size_t(v) * sizeof words, sizeof words);
+      stir(lanes[v], words);
+    }
   }
   uint64_t rest[kLanes * kVectors] = {};
   if (left > 0) std::memcpy(rest, at, left);
