@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,16 @@ inline double now() { return std::chrono::duration<double>(std::chrono::steady_c
 inline double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v.empty() ? 0 : v[v.size() / 2];
+}
+
+/// main() of a benchmark: an error is one line and its exit code.
+inline int run_bench(int argc, char** argv, int (*run)(int, char**)) {
+  try {
+    return run(argc, argv);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "plumage: %s\n", error.what());
+    return error.exit_code();
+  }
 }
 
 inline bool is_cpu(Device device) { return device.kind == Device::Kind::cpu; }

@@ -117,11 +117,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace plumage::bench
 
-int main(int argc, char** argv) {
-  try {
-    return plumage::bench::run(argc, argv);
-  } catch (const plumage::Error& error) {
-    std::fprintf(stderr, "plumage: %s\n", error.what());
-    return error.exit_code();
-  }
-}
+int main(int argc, char** argv) { return plumage::bench::run_bench(argc, argv, plumage::bench::run); }

@@ -14,6 +14,11 @@ void check_slot(const Tensor& t, const Tensor& parameter, const char* op, const 
   check_shape(t, parameter.shape(), op, argument);
 }
 
+// What a slot's update moves, for a profile.
+void note_moves(OpTimer& timer, const SgdSlot& s) { timer.moves(s.parameter, s.gradient, s.momentum); }
+void note_moves(OpTimer& timer, const AdamSlot& s) { timer.moves(s.parameter, s.gradient, s.first, s.second); }
+void note_moves(OpTimer& timer, const EmaSlot& s) { timer.moves(s.target, s.source); }
+
 // Lists may mix f32 and f64, but not devices; each type is one kernel call: call(kernels, context, slots).
 template <class Parameter, class Slot, class Call>
 void by_type(std::span<const Parameter> list, Op op, Device device, Slot slot, Call call) {
@@ -31,6 +36,7 @@ void by_type(std::span<const Parameter> list, Op op, Device device, Slot slot, C
     if (slots.empty()) continue;
     Context& context = Context::of(device);
     OpTimer timer(context, op, {int64_t(slots.size())}, type);
+    for (const auto& s : slots) note_moves(timer, s);
     call(context.kernels(type), context, slots);
   }
 }
@@ -96,6 +102,7 @@ Tensor squared_norm(std::span<const Tensor> list) {
     Context& context = Context::of(device);
     {
       OpTimer timer(context, Op::squared_norm, {int64_t(slots.size())}, type);
+      for (const NormSlot& s : slots) timer.moves(s.x);
       context.kernels(type).squared_norm(context, slots, out(sum));
     }
     total = total.defined() ? add(total, sum) : sum;
