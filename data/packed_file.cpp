@@ -57,7 +57,6 @@ uint64_t checksum_of(const std::string& text) { return checksum(bytes_of(text.da
 // `path` as seen from `folder`, which is nearly always how it begins: there may be a million of them.
 std::string beneath(const fs::path& path, const fs::path& folder) {
   std::string_view rest = path.native(), head = folder.native();
-  while (head.ends_with('/')) head.remove_suffix(1);
   if (rest.starts_with(head) && rest.substr(head.size()).starts_with('/')) return std::string(rest.substr(head.size() + 1));
   fs::path relative = path.lexically_relative(folder);
   return (relative.empty() ? path : relative).string();

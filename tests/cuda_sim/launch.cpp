@@ -12,7 +12,7 @@ namespace cuda_sim {
 namespace {
 
 std::map<const void*, size_t>& shared_limits() {
-  static std::map<const void*, size_t> limits;  // kernels that asked for more than 48 KiB
+  static auto& limits = *new std::map<const void*, size_t>;  // kernels that asked for more than 48 KiB
   return limits;
 }
 

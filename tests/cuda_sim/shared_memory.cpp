@@ -38,8 +38,8 @@ struct Arena {
 };
 
 Arena& arena() {
-  static Arena instance;
-  return instance;
+  static auto* instance = new Arena;  // never freed: kernels that wait in a stream run as late as at exit
+  return *instance;
 }
 
 void set_red(char* from, size_t bytes) {

@@ -206,7 +206,7 @@ TEST_CASE("packed: a folder named with and without its last stroke has one file"
 }
 
 TEST_CASE("checksum: every byte, its place and the length count") {
-  std::vector<uint8_t> bytes(100);
+  std::vector<uint8_t> bytes(300);  // two whole blocks of sixteen words and a rest
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(i * 7);
   const uint64_t sum = checksum(bytes);
   for (size_t i = 0; i < bytes.size(); ++i) {
@@ -217,6 +217,9 @@ TEST_CASE("checksum: every byte, its place and the length count") {
   }
   std::vector<uint8_t> swapped = bytes;
   std::swap(swapped[3], swapped[64]);
+  CHECK(checksum(swapped) != sum);
+  swapped = bytes;
+  std::swap(swapped[3], swapped[131]);  // the same lane of the next block
   CHECK(checksum(swapped) != sum);
   bytes.push_back(0);
   CHECK(checksum(bytes) != sum);
