@@ -181,7 +181,7 @@ Keys keys_of(Config& c) {
   k.seed("data.split_seed", c.data.split_seed, "of data.validation and data.fraction");
   k.text("data.cache", c.data.cache, "folder for packed files of decoded pictures, which later runs find; empty: memory");
   k.choice("data.views", c.data.device_views, Choices<bool>{{"device", true}, {"cpu", false}},
-           "where views are made: device: where the step computes");
+           "where views are made; device: where the step computes");
   k.real("data.device_gib", c.data.device_gib, 0, 1e6,
          "GiB of decoded pictures kept on a device; more are copied there batch by batch");
   k.integer("data.threads", c.data.threads, 0, 1024, "that make views; 0: one a core");

@@ -17,7 +17,7 @@ class DevicePictures {
   DevicePictures(const ImageCache& cache, Device device, int64_t limit);
 
   bool resident() const { return resident_.defined(); }
-  /// "120 MiB of pictures kept on cuda:0, of 70000 MiB free", or why they are not.
+  /// "120 MiB of pictures kept, of 70000 MiB free on cuda:0", or why they are not.
   const std::string& summary() const { return summary_; }
 
   /// The views of pictures `index`, in the plan's order: each f32 [B, size, size, 3] on the device. Every view of the plan
