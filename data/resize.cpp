@@ -221,11 +221,17 @@ Image resize_axes(const PixelView& source, const Axis& across, const Axis& down)
   auto [top, bottom] = extent(down);
   Image out = Image::unfilled(across.outputs(), down.outputs());
   int64_t bytes = across.outputs() * 3;
-  auto narrowed = std::make_unique_for_overwrite<uint8_t[]>(size_t((bottom - top) * bytes + kLanes));
-  auto narrowed_row = [&](int64_t y) { return narrowed.get() + (y - top) * bytes; };
+  // Rows held.. of the pass along them, as few as an output looks at and sixteen new ones: they stay in the cache.
+  auto narrowed = std::make_unique_for_overwrite<uint8_t[]>(size_t((down.taps + kLanes) * bytes + kLanes));
+  int64_t held = top;
+  auto narrowed_row = [&](int64_t y) { return narrowed.get() + (y - held) * bytes; };
   RowPass pass(across, left, right);
-  int64_t done = 0;  // rows of `out`: each as soon as its last row is narrowed, while that is in the cache
+  int64_t done = 0;  // rows of `out`
   for (int64_t y = top; y < bottom; y += kLanes) {
+    if (int64_t wanted = std::min(down.first[size_t(done)], y); wanted > held) {
+      std::memmove(narrowed.get(), narrowed_row(wanted), size_t((y - wanted) * bytes));
+      held = wanted;
+    }
     int64_t below = std::min(y + kLanes, bottom);
     pass.run(source.rgb + y * source.stride + left * 3, source.stride, below - y, narrowed_row(y), bytes);
     for (; done < out.height && down.end(done) <= below; ++done) {
