@@ -67,7 +67,7 @@ results() { sed -n "s/^{/{\"side\": \"$1\", /p" "$out/$2.log" >> "$out/results.j
 
 # measure STEP LIMIT: plumage, then PyTorch, on the same card at the same size.
 measure() {
-  set -- "$1" "$2" --arch "$arch" --px "$px" --batch "$batch" --step "$1" --steps "$steps" --queue "$queue" --bf16
+  set -- "$1" "$2" --arch "$arch" --px "$px" --batch "$batch" --step "$1" --steps "$steps" --queue "$queue" --compute bf16
   step=$1 limit=$2
   shift 2
   for way in "" --graph; do
@@ -116,7 +116,7 @@ measure full "$limit"
 sanitize memcheck-training 60 memcheck "$build/test_ssl" 'device: the same steps twice*'
 sanitize memcheck-ops 60 memcheck "$build/test_op_cases" 'op cases: batch_norm,op cases: pool,op cases: update'
 sanitize racecheck-ops 60 racecheck "$build/test_op_cases" 'op cases: reduce,op cases: softmax,op cases: batch_norm'
-[ -n "$rehearse" ] || { part ops 40 env PLUMAGE_PLANS="$out/plans" "$build/bench/ops" --arch "$arch" --px "$px" --batch "$batch" --bf16 --device cuda:0 && note ops "$took" ok; }
+[ -n "$rehearse" ] || { part ops 40 env PLUMAGE_PLANS="$out/plans" "$build/bench/ops" --arch "$arch" --px "$px" --batch "$batch" --compute bf16 --device cuda:0 && note ops "$took" ok; }
 
 "$python" bench/gpu_report.py "$out/results.jsonl" "$batch" > "$out/report.md" && note report 0 ok || note report 0 "failed: gpu_report.py"
 {

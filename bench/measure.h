@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/accelerator.h"
+#include "tensor/compute_type.h"
 #include "tensor/context.h"
 #include "tensor/ops.h"
 
@@ -41,6 +42,13 @@ inline Device device_of(const std::string& word) {
   if (device.index < 0 || device.str() != word) throw InputError("--device " + word + ": wanted cpu or cuda:N");
   accelerator::require(device);
   return device;
+}
+
+/// The value of --compute. Throws InputError for other words.
+inline ComputeType compute_type_of(const std::string& word) {
+  std::optional<ComputeType> type = find_compute_type(word);
+  if (!type) throw InputError("--compute " + word + ": wanted auto, f32, tf32 or bf16");
+  return *type;
 }
 
 /// Seconds of one call, its work on the device done; `calls` of them are waited for together.

@@ -1,5 +1,6 @@
 // Rates of the ops that a training step is made of, beside the rates of the machine in the same run:
-//   build/bench/ops [--arch resnet18|resnet50] [--px P] [--batch B] [--bf16] [--device cpu|cuda:N]
+//   build/bench/ops [--arch resnet18|resnet50] [--px P] [--batch B] [--compute auto|f32|tf32|bf16]
+//                   [--device cpu|cuda:N]
 #include <cstdio>
 #include <cstring>
 #include <iterator>
@@ -86,21 +87,22 @@ void memory_rates(const Shape& shape, DType dtype, Floor floor) {
 int run(int argc, char** argv) {
   bool bottleneck = true;
   int64_t px = 224, batch = 16;
-  DType dtype = DType::f32;
+  ComputeType type = ComputeType::automatic;
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
-    if (word == "--bf16") { dtype = DType::bf16; continue; }
     if (word == "--arch") bottleneck = value != "resnet18";
     else if (word == "--px") px = std::atoll(value.c_str());
     else if (word == "--batch") batch = std::atoll(value.c_str());
+    else if (word == "--compute") type = compute_type_of(value);
     else if (word == "--device") device = device_of(value);
     else { std::fprintf(stderr, "ops: unknown option %s\n", word.c_str()); return 2; }
     ++i;
   }
   if (px < 32 || batch < 1) { std::fprintf(stderr, "ops: --px must be at least 32 and --batch 1\n"); return 2; }
+  DType dtype = use_compute_type(device, type);
   Floor floor{matmul_gflops(dtype, device), copy_gbs(device)};
   std::printf("%s, %d threads, %s: matmul %.0f GFLOP/s, copy %.1f GB/s\n\n", device.str().c_str(), Context::cpu().threads(),
-              std::string(name_of(dtype)).c_str(), floor.gflops, floor.gbs);
+              std::string(name_of(used_compute_type(device, dtype))).c_str(), floor.gflops, floor.gbs);
   convolution_rates(bottleneck, px, batch, dtype, floor);
   std::printf("\n");
   memory_rates({batch, px / 4, px / 4, bottleneck ? 256 : 64}, dtype, floor);

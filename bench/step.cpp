@@ -1,6 +1,6 @@
 // Whole training steps on random images: how fast, against the rates of the same run, and where the time goes.
-//   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N] [--bf16]
-//                    [--width W] [--queue K] [--bank N] [--device cpu|cuda:N] [--graph] [--json]
+//   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N]
+//                    [--compute auto|f32|tf32|bf16] [--width W] [--queue K] [--bank N] [--device cpu|cuda:N] [--graph] [--json]
 // "forward" is frozen features, as `plumage features` and the evaluation compute them; "full" is MoCo v2 with the paper's pairs and a decoder of residual blocks. The peers' side: bench/README.md.
 #include <sys/resource.h>
 
@@ -26,8 +26,9 @@ struct Options {
   std::string arch = "resnet50", step = "supervised";
   int64_t px = 224, batch = 16, steps = 5, width = 64, queue = 65536, bank = 5632;
   bool json = false, graph = false;
-  DType compute = DType::f32;
+  ComputeType type = ComputeType::automatic;
   Device device;
+  DType compute = DType::f32;  ///< what `type` comes to on the device
 };
 
 int64_t whole(const std::string& word, const std::string& value) {
@@ -47,7 +48,6 @@ Options parse(int argc, char** argv) {
     std::string word = argv[i];
     if (word == "--json") { o.json = true; continue; }
     if (word == "--graph") { o.graph = true; continue; }
-    if (word == "--bf16") { o.compute = DType::bf16; continue; }
     if (i + 1 == argc) throw InputError("step: " + word + " is unknown or wants a value");
     std::string value = argv[++i];
     if (word == "--arch") o.arch = value;
@@ -59,10 +59,14 @@ Options parse(int argc, char** argv) {
     else if (word == "--queue") o.queue = whole(word, value);
     else if (word == "--bank") o.bank = whole(word, value);
     else if (word == "--device") o.device = device_of(value);
-    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --bf16 --width --queue --bank --device --graph --json");
+    else if (word == "--compute") o.type = compute_type_of(value);
+    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --compute --width --queue --bank --device --graph --json");
   }
+  o.compute = use_compute_type(o.device, o.type);
   return o;
 }
+
+std::string type_of(const Options& o) { return std::string(name_of(used_compute_type(o.device, o.compute))); }
 
 std::unique_ptr<Method> make_method(const Options& o) {
   Init init{1, DType::f32, 0, o.device};
@@ -221,7 +225,7 @@ StepTimes measure(Training& training) {
 void print_json(const Options& o, const StepTimes& m, double loss) {
   std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"device\": \"%s\", \"way\": \"%s\", \"images_per_s\": %.3f, "
               "\"step_s\": %.5f, \"floor_s\": %.5f, \"matmul_gflops\": %.1f, \"copy_gbs\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, ",
-              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(), Context::cpu().threads(),
+              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), type_of(o).c_str(), Context::cpu().threads(),
               o.device.str().c_str(), o.graph ? "graph" : "eager", double(o.batch) / m.step_s, m.step_s, m.floor_s, m.rates.flops * 1e-9, m.rates.bytes * 1e-9,
               m.flops / m.step_s / m.rates.flops, m.peak_rss_mb);
   if (is_cpu(o.device)) std::printf("\"peak_tensors_mb\": %ld, ", long(m.memory.peak_bytes >> 20));
@@ -240,7 +244,7 @@ void print_json(const Options& o, const StepTimes& m, double loss) {
 void print_text(const Options& o, const StepTimes& m) {
   std::printf("%s, %ld px, batch %ld, %s, %s, %s, %d threads\n%.2f images/s (%.4f s a step, median of %ld); matmul %.0f GFLOP/s, share of it %.2f; "
               "copy %.1f GB/s; floor %.4f s; peak %ld MB",
-              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), std::string(name_of(o.compute)).c_str(), o.device.str().c_str(),
+              o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), type_of(o).c_str(), o.device.str().c_str(),
               Context::cpu().threads(), double(o.batch) / m.step_s, m.step_s, long(o.steps), m.rates.flops * 1e-9, m.flops / m.step_s / m.rates.flops,
               m.rates.bytes * 1e-9, m.floor_s, m.peak_rss_mb);
   if (!is_cpu(o.device)) std::printf(", of the device %ld, held %ld", long(m.memory.peak_bytes >> 20), long(m.memory.held_bytes >> 20));

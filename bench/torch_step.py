@@ -3,11 +3,12 @@
 optimisers, and terms differentiated one by one. Needs torch and torchvision. Prints a JSON object a way, with step.cpp's names.
 
     python3 bench/torch_step.py --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N]
-        [--queue K] [--device cpu|cuda] [--bf16] [--ways eager,graph,compile,compile+graph]
+        [--queue K] [--device cpu|cuda] [--compute auto|f32|tf32|bf16] [--ways eager,graph,compile,compile+graph]
 
 Ways: as written, the whole step captured in a CUDA graph, networks and loss through torch.compile, both. A way that does not
 work here is {"way": .., "error": ..}. Everywhere channels_last, fused optimisers, parameters updated by lists; on the CPU
-denormals flushed; on a GPU cuDNN's engines timed (benchmark), --bf16 by autocast, what is left in f32 with TF32 then.
+denormals flushed; on a GPU cuDNN's engines timed (benchmark). auto is bf16 on a GPU, f32 on the CPU; bf16 by autocast, what is
+left in f32 with TF32 then.
 """
 import argparse
 import copy
@@ -32,16 +33,18 @@ p.add_argument("--step", default="supervised", choices=["forward", "supervised",
 p.add_argument("--steps", type=int, default=5)
 p.add_argument("--queue", type=int, default=65536)
 p.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-p.add_argument("--bf16", action="store_true")
+p.add_argument("--compute", default="auto", choices=["auto", "f32", "tf32", "bf16"])
 p.add_argument("--ways", default="eager")
 args = p.parse_args()
 CUDA = args.device == "cuda"
+COMPUTE = args.compute if args.compute != "auto" else "bf16" if CUDA else "f32"
+BF16 = COMPUTE == "bf16"
 TAU, ALPHA, NU, MOMENTUM = 0.2, 1.0, 1.0, 0.999
 WARM_UP, STEPS_A_SAMPLE = (4, 5) if CUDA else (2, 1)  # a GPU is waited for at the end of a sample: steps overlap as in training
 torch.set_num_threads(int(os.environ.get("PLUMAGE_THREADS", os.cpu_count())))
 torch.set_flush_denormal(True)
 torch.backends.cudnn.benchmark = True
-torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.bf16
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = COMPUTE != "f32"
 
 
 def synchronize():
@@ -64,7 +67,7 @@ def seconds_of(f, repetitions=5):
 
 
 def matmul_gflops():
-    n, dtype = (8192 if CUDA else 2048), (torch.bfloat16 if CUDA and args.bf16 else torch.float32)
+    n, dtype = (8192 if CUDA else 2048), (torch.bfloat16 if CUDA and BF16 else torch.float32)
     a, b = (torch.randn(n, n, device=args.device).to(dtype) for _ in range(2))
     return 2e-9 * n**3 / seconds_of(lambda: a @ b)
 
@@ -78,7 +81,7 @@ def unit(z):
 
 
 def autocast():
-    return torch.autocast(args.device, torch.bfloat16, enabled=args.bf16)
+    return torch.autocast(args.device, torch.bfloat16, enabled=BF16)
 
 
 class UpBlock(nn.Module):
@@ -248,7 +251,7 @@ def report(way):
     if CUDA:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    result = {"arch": args.arch, "px": args.px, "batch": args.batch, "step": args.step, "dtype": "bf16" if args.bf16 else "f32",
+    result = {"arch": args.arch, "px": args.px, "batch": args.batch, "step": args.step, "dtype": COMPUTE,
               "threads": torch.get_num_threads(), "device": args.device, "way": way}
     rate = matmul_gflops()
     try:

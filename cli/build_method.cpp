@@ -7,21 +7,15 @@ namespace {
 // One seed for each part, so that adding a decoder changes no weight of the encoder.
 Init init_of(const Config& config, uint64_t part, Device device) { return {config.seed, DType::f32, part << 32, device}; }
 
-BaseOptions base_of(const Config& config) {
-  BaseOptions base = config.base;
-  base.compute = config.train.compute;
-  return base;
-}
-
 std::unique_ptr<BaseMethod> build_base(const Config& config, int64_t images, Device device) {
   if (config.method == "moco") {
     MoCoOptions options = config.moco;
-    options.base = base_of(config);
+    options.base = config.base;
     options.queue = queue_size(config.moco.queue, images, config.train.batch);
     return std::make_unique<MoCoV2>(config.encoder, options, init_of(config, 0, device));
   }
   SimSiamOptions options = config.simsiam;
-  options.base = base_of(config);
+  options.base = config.base;
   return std::make_unique<SimSiam>(config.encoder, options, init_of(config, 0, device));
 }
 
@@ -36,7 +30,7 @@ std::unique_ptr<Method> build_method(const Config& config, int64_t images, Devic
   std::unique_ptr<BaseMethod> base = build_base(config, images, device);
   if (!config.uses_pairs()) return base;
   PairsOptions options = config.pairs;
-  options.base = base_of(config);
+  options.base = config.base;
   options.bank_size = std::max<int64_t>(2, std::min(config.pairs.bank_size, images));
   auto decoder = build_decoder(config, base->encoder().feature_count(), device);
   return std::make_unique<DiscriminativePairs>(std::move(base), std::move(decoder), options, init_of(config, 2, device));
@@ -45,7 +39,7 @@ std::unique_ptr<Method> build_method(const Config& config, int64_t images, Devic
 std::unique_ptr<Supervised> build_supervised(const Config& config, int64_t classes, Device device) {
   ResNetOptions encoder = config.encoder;
   encoder.classes = classes;
-  return std::make_unique<Supervised>(encoder, base_of(config), init_of(config, 0, device));
+  return std::make_unique<Supervised>(encoder, config.base, init_of(config, 0, device));
 }
 
 Optimizers build_optimizers(const Config& config, Method& method) {

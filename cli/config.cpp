@@ -189,7 +189,9 @@ Keys keys_of(Config& c) {
   k.integer("train.batch", c.train.batch, 2, 1 << 20, "images a step");
   k.integer("train.epochs", c.train.epochs, 1, 1 << 30, "passes over the data");
   k.integer("train.size", c.train.size, 8, 2048, "pixels a side of the views");
-  k.choice("train.compute", c.train.compute, Choices<DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}, "type of convolutions and matmuls");
+  Choices<ComputeType> compute_types;
+  for (const char* name : kComputeTypes) compute_types.push_back({name, *find_compute_type(name)});
+  k.choice("train.compute", c.train.compute, compute_types, "type of convolutions and products; auto: bf16 on a GPU, f32 on the CPU");
   k.integer("train.log_every", c.train.log_every, 1, kMany, "steps between lines of metrics.jsonl");
   k.integer("train.save_every", c.train.save_every, 1, kMany, "epochs between checkpoints");
   k.integer("train.sample_every", c.train.sample_every, 1, kMany, "epochs between pictures of generated pairs");

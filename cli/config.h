@@ -13,6 +13,7 @@
 #include "ssl/moco.h"
 #include "ssl/pairs.h"
 #include "ssl/simsiam.h"
+#include "tensor/compute_type.h"
 
 namespace plumage {
 
@@ -35,7 +36,7 @@ struct Config {
 
   struct Train {
     int64_t batch = 64, epochs = 20, size = 64;
-    DType compute = DType::f32;
+    ComputeType compute = ComputeType::automatic;  ///< what it comes to on a device: base.compute
     int64_t log_every = 10, save_every = 1, knn_every = 0, sample_every = 5;  ///< steps; epochs
   } train;
 

@@ -9,7 +9,7 @@ std::unique_ptr<DecoderPretraining> build(const Config& config, ResNet& encoder)
   auto copy = std::make_unique<ResNet>(encoder.options(), init);
   copy_state(encoder, *copy);
   return std::make_unique<DecoderPretraining>(std::move(copy), build_decoder(config, encoder.feature_count(), encoder.device()),
-                                              config.decoder.pretrain_frozen, config.train.compute);
+                                              config.decoder.pretrain_frozen, config.base.compute);
 }
 
 }  // namespace

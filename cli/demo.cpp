@@ -26,7 +26,8 @@ namespace plumage {
 namespace {
 
 struct Arguments {
-  std::string out = "runs/demo", device = "auto";
+  std::string out = "runs/demo";
+  DeviceArguments where;
   int64_t classes = 8, per_class = 250, epochs = 6, autoencoder_epochs = 16;
   uint64_t seed = 0;
   int threads = 0;
@@ -71,11 +72,16 @@ Config autoencoder_config(Config config) {
 
 class Demo {
  public:
-  explicit Demo(const Arguments& a) : arguments_(a), device_(choose_device(a.device)), config_(demo_config(a)), out_(a.out) {}
+  explicit Demo(const Arguments& a)
+      : arguments_(a), compute_(choose_compute(a.where, compute_type(a.where))), config_(demo_config(a)), out_(a.out) {
+    config_.train.compute = compute_type(a.where);
+    config_.base.compute = compute_.type;
+  }
 
   void run() {
+    std::cerr << "computes " << compute_.str() << '\n';
     draw_birds();
-    Entry untrained{"untrained", "random weights", build_method(config_, cache().size(), device_)};
+    Entry untrained{"untrained", "random weights", build_method(config_, cache().size(), compute_.device)};
     judge(untrained);
     Entry autoencoder = train_autoencoder(untrained.method->encoder());
     Entry moco = train("MoCo v2", "from the autoencoder", config_, "moco");
@@ -153,7 +159,7 @@ class Demo {
   }
 
   std::unique_ptr<Method> from_start(const Config& config) const {
-    auto method = build_method(config, cache().size(), device_);
+    auto method = build_method(config, cache().size(), compute_.device);
     copy_state(start_->method->encoder(), method->encoder());
     method->encoder_changed();
     if (auto* pairs = dynamic_cast<DiscriminativePairs*>(method.get())) copy_state(start_->method->decoder(), pairs->decoder());
@@ -164,7 +170,7 @@ class Demo {
     Entry entry{name, note, from_start(config)};
     Optimizers optimizers = build_optimizers(config, *entry.method);
     RunFolder folder = fresh_folder(folder_name);
-    folder.write("config.toml", config_text(config));
+    folder.write("config.toml", "# begun " + compute_.str() + "\n" + config_text(config));
     RunState state{"pretrain", "method", 0, 0, 0};
     Phase phase{"method", name, config.train.epochs, entry.method.get(), &optimizers, false,
                 config.uses_pairs() ? clean_and_pair_views(config) : pair_views(config)};
@@ -180,6 +186,7 @@ class Demo {
     FeatureOptions options;
     options.size = config_.train.size;
     options.short_side = usual_short_side(options.size);
+    options.compute = compute_.type;
     Features train = extract_features(entry.method->encoder(), cache(), options);
     entry.test = extract_features(entry.method->encoder(), *test_cache_, options);
     std::vector<int64_t> labels(train.labels.span<int64_t>().begin(), train.labels.span<int64_t>().end());
@@ -276,6 +283,7 @@ class Demo {
                                std::to_string(arguments_.classes) + " species, 64 pixels, simple world"},
                   {"encoder", "ResNet-18 of half width, " + std::to_string(entries_[0].method->encoder().parameter_count()) + " parameters"},
                   {"start", message("autoencoder of ", std::lround(find("autoencoder")->seconds), " s, no labels")},
+                  {"computed", compute_.str()},
                   {"seed", std::to_string(arguments_.seed)}, {"threads", std::to_string(std::thread::hardware_concurrency())}};
     data.commands = {"make demo"};
     data.config = config_text(config_);
@@ -285,7 +293,7 @@ class Demo {
   }
 
   Arguments arguments_;
-  Device device_;
+  Compute compute_;
   Config config_;
   std::filesystem::path out_;
   std::unique_ptr<ImageCache> train_cache_, test_cache_;
@@ -307,7 +315,7 @@ void add_demo(CLI::App& program) {
   command->add_option("--autoencoder-epochs", a->autoencoder_epochs, "of encoder and decoder learning to reconstruct, before")->check(CLI::Range(1, 1000));
   command->add_option("--per-class", a->per_class, "training pictures of each species")->check(CLI::Range(16, 100000));
   command->add_option("--seed", a->seed, "of everything");
-  add_device_option(*command, a->device);
+  a->where.add_to(*command);
   command->callback([a] {
     watch_signals();
     Demo(*a).run();

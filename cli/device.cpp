@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
+#include <iterator>
+#include <vector>
 
 #include "tensor/accelerator.h"
 
@@ -24,9 +26,30 @@ int cuda_index(const std::string& word) {
 
 }  // namespace
 
-void add_device_option(CLI::App& command, std::string& device) {
+void DeviceArguments::add_to(CLI::App& command) {
   command.add_option("--device", device,
                      accelerator::simulated() ? "auto, cpu, cuda:N or sim (the simulated device)" : "auto, cpu or cuda:N");
+  command.add_option("--compute", compute, "type of convolutions and products: auto (bf16 on a GPU, f32 on the CPU), f32, tf32 or bf16 (train.compute)")
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kComputeTypes), std::end(kComputeTypes))));
+}
+
+std::string Compute::str() const {
+  const bool cpu = device.kind == Device::Kind::cpu;
+  std::string where = cpu ? "on the CPU" : message("on ", device.str(), " (", accelerator::properties(device.index).name, ")");
+  switch (used_compute_type(device, type)) {
+    case ComputeType::bf16: return where + ": convolutions and products in bf16, parameters and the rest in f32";
+    case ComputeType::tf32: return where + ": f32, inputs of convolutions and products rounded to tf32 where that is faster";
+    default: return where + ": f32";
+  }
+}
+
+ComputeType compute_type(const DeviceArguments& arguments, ComputeType otherwise) {
+  return arguments.compute.empty() ? otherwise : find_compute_type(arguments.compute).value();
+}
+
+Compute choose_compute(const DeviceArguments& arguments, ComputeType type) {
+  Device device = choose_device(arguments.device);
+  return {device, use_compute_type(device, type)};
 }
 
 Device choose_device(const std::string& word) {
@@ -60,6 +83,7 @@ void print_devices() {
     accelerator::Properties p = accelerator::properties(i);
     std::printf("%-12s %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n", cuda(i).str().c_str(), p.name.c_str(),
                 p.major, p.minor, p.multiprocessors, double(p.memory_bytes) / double(int64_t(1) << 30));
+    std::printf("%-12s bf16 in convolutions and products unless train.compute says otherwise; TF32 off unless train.compute = tf32\n", "");
   }
 }
 

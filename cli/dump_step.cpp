@@ -8,6 +8,7 @@ StepDump::StepDump(const std::optional<std::filesystem::path>& file, Method& met
     : path_(file), method_(method) {
   if (!path_) return;
   file_.metadata["config"] = config_text(config);
+  file_.metadata["compute"] = name_of(used_compute_type(method.encoder().device(), config.base.compute));
   method_.visit("", [&](const std::string& name, Var& value, Role) {
     file_.tensors["param/" + name] = as_stored(value.value());
   });

@@ -4,7 +4,6 @@
 #include <iostream>
 
 #include "cli/dataset_report.h"
-#include "cli/device.h"
 #include "cli/progress.h"
 #include "data/cache.h"
 #include "tensor/context.h"
@@ -21,7 +20,7 @@ void EvaluationArguments::add_to(CLI::App& command) {
   command.add_option("--size", size, "pixels a side of the views")->check(CLI::Range(8, 2048));
   command.add_option("--short-side", short_side, "pixels of the short side before the centre crop; default: size * 256 / 224");
   command.add_option("--batch", batch, "pictures at a time")->check(CLI::Range(1, 65536));
-  add_device_option(command, device);
+  where.add_to(command);
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
   command.add_option("--crop", crop, "cut pictures to the boxes that the data set states: on, off; auto: GTSRB and lists yes, others no")
       ->check(CLI::IsMember({"auto", "on", "off"}));
@@ -35,14 +34,15 @@ void EvaluationArguments::add_to(CLI::App& command) {
 namespace {
 
 // v of the decoder's pictures instead of the pictures themselves, in the cache's order.
-void reconstruct(Features& features, const ResNet& encoder, const Decoder& decoder, int64_t batch) {
+void reconstruct(Features& features, const ResNet& encoder, const Decoder& decoder, DType compute, int64_t batch) {
   NoGrad no_grad;
   Pass pass = Pass::eval();
+  pass.compute = compute;
   std::vector<Tensor> parts;
   for (int64_t first = 0; first < features.size(); first += batch) {
     Var v(features.v.slice(first, std::min(batch, features.size() - first)).to(encoder.device()));  // [b, n]
     Var x_hat = decoder.forward(v, pass);                                      // [b, px, px, 3]
-    parts.push_back(encoder.features(x_hat, pass).value().to(Device{}));
+    parts.push_back(ops::cast(encoder.features(x_hat, pass).value(), DType::f32).to(Device{}));
   }
   features.v = ops::concat(parts, 0);
 }
@@ -58,18 +58,21 @@ DatasetOptions EvaluationArguments::dataset_options() const {
 }
 
 void EvaluationArguments::report(bool two_splits) const {
+  std::cerr << "computes " << choose_compute(where, compute_type(where)).str() << '\n';
   for (const std::string& line : dataset_report(dataset, data, dataset_options(), two_splits)) std::cerr << line << '\n';
 }
 
 Features EvaluationArguments::features(const std::string& part, Labels labels) const {
   if (threads > 0) Context::cpu().set_threads(threads);
-  LoadedEncoder loaded = load_encoder(weights, choose_device(device));
+  Compute compute = choose_compute(where, compute_type(where));
+  LoadedEncoder loaded = load_encoder(weights, compute.device);
   Dataset dataset = open_dataset(this->dataset, data, part, dataset_options());
   if (labels == Labels::needed && !dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));
   FeatureOptions extraction;
   extraction.size = size;
   extraction.short_side = short_side ? short_side : usual_short_side(size);
   extraction.batch = batch;
+  extraction.compute = compute.type;
   CacheOptions caching;
   caching.short_side = extraction.short_side;
   caching.allow_corrupt = allow_corrupt;
@@ -79,7 +82,7 @@ Features EvaluationArguments::features(const std::string& part, Labels labels) c
   Progress progress("features of " + dataset.name, pictures.size());
   extraction.progress = [&](int64_t done, int64_t) { progress.update(done); };
   Features features = extract_features(*loaded.encoder, pictures, extraction);
-  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights.file, loaded.encoder->device()).decoder, batch);
+  if (reconstructed) reconstruct(features, *loaded.encoder, *load_decoder(weights.file, compute.device).decoder, compute.type, batch);
   progress.finish(message(pictures.size(), " images"));
   return features;
 }

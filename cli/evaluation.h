@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/device.h"
 #include "cli/load_encoder.h"
 #include "data/dataset.h"
 #include "eval/features.h"
@@ -17,7 +18,8 @@ enum class Labels { needed, wanted };
 
 struct EvaluationArguments {
   WeightsArguments weights;
-  std::string data, dataset = "folder", classes, split = "test", train_split = "train", level, cache, device = "auto";
+  DeviceArguments where;
+  std::string data, dataset = "folder", classes, split = "test", train_split = "train", level, cache;
   int64_t size = 224, short_side = 0, batch = 64;
   int threads = 0;
   std::string crop = "auto";
@@ -25,7 +27,8 @@ struct EvaluationArguments {
 
   void add_to(CLI::App& command);
   DatasetOptions dataset_options() const;
-  /// Says on standard error what a release's copy holds, and with `two_splits` if they share pictures.
+  /// Says on standard error where and in which type it computes, what a release's copy holds, and with `two_splits` if they
+  /// share pictures.
   void report(bool two_splits) const;
   /// Features of a split by the encoder in `weights`. Throws InputError where labels are needed and missing.
   Features features(const std::string& split, Labels labels = Labels::needed) const;

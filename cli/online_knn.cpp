@@ -19,6 +19,7 @@ std::optional<double> online_knn(ResNet& encoder, const ImageCache& cache, const
   }
   FeatureOptions options;
   options.size = config.train.size;
+  options.compute = config.base.compute;
   options.short_side = usual_short_side(config.train.size);
   return 100 * knn_top1(extract_features(encoder, pictures, labels, options));
 }

@@ -6,7 +6,6 @@
 
 #include "cli/commands.h"
 #include "cli/dataset_report.h"
-#include "cli/device.h"
 #include "cli/progress.h"
 #include "cli/stop_signal.h"
 #include "data/packed_file.h"
@@ -27,7 +26,7 @@ void TrainArguments::add_to(CLI::App& command) {
   command.add_option("--resume", resume, "continue the run in this folder");
   command.add_option("--steps", steps, "optimiser steps in this call, then save and stop")->check(CLI::NonNegativeNumber);
   command.add_option("--threads", threads, "of the kernels; default: one a core")->check(CLI::Range(1, 1024));
-  add_device_option(command, device);
+  where.add_to(command);
   command.add_flag("--no-graph", no_graph, "on a GPU: queue every op of every step anew instead of replaying a recorded step; the same numbers");
 }
 
@@ -46,6 +45,14 @@ Config configure(const TrainArguments& a) {
   if (!a.classes.empty()) config.data.classes = a.classes;
   if (config.data.dir.empty()) throw InputError("no data: give --data DIR (or data.dir in the configuration)");
   return config;
+}
+
+// train.compute stays as it was asked for: auto may come to another type where the run is resumed.
+Compute settle_compute(const TrainArguments& a, Config& config) {
+  config.train.compute = compute_type(a.where, config.train.compute);
+  Compute compute = choose_compute(a.where, config.train.compute);
+  config.base.compute = compute.type;
+  return compute;
 }
 
 }  // namespace
@@ -82,7 +89,6 @@ std::unique_ptr<ImageCache> open_cache(const Config& config, const RunFolder* fo
 
 TrainingRun open_run(const TrainArguments& a, const std::string& command) {
   if (a.threads > 0) Context::cpu().set_threads(a.threads);
-  Device device = choose_device(a.device);
   Limits limits;
   limits.steps = a.steps;
   limits.graph = !a.no_graph;
@@ -98,19 +104,23 @@ TrainingRun open_run(const TrainArguments& a, const std::string& command) {
       throw InputError(message(a.resume, ": a run of `plumage ", state.command, "`; continue it with that command"));
     Config config = read_checkpoint_config(*file, name);
     if (!a.data.empty()) config.data.dir = a.data;
+    Compute compute = settle_compute(a, config);
     folder.cut_metrics(state.phase, state.step);
     watch_signals();
+    folder.log("goes on " + compute.str());
     auto cache = open_cache(config, &folder);
-    return {config, folder, state, std::move(cache), std::move(file), limits, device};
+    return {config, folder, state, std::move(cache), std::move(file), limits, compute.device};
   }
   if (a.out.empty()) throw InputError("no run folder: give --out DIR (or --resume DIR)");
   Config config = configure(a);
+  Compute compute = settle_compute(a, config);
   RunFolder folder = RunFolder::create(a.out);
   watch_signals();
-  folder.write("config.toml", config_text(config));
+  folder.write("config.toml", "# begun " + compute.str() + "\n" + config_text(config));
+  folder.log("computes " + compute.str());
   if (std::string env = environment_summary(); !env.empty()) folder.log("environment: " + env);
   auto cache = open_cache(config, &folder);
-  return {config, folder, {command, command == "pretrain" ? "method" : command, 0, 0, 0}, std::move(cache), nullptr, limits, device};
+  return {config, folder, {command, command == "pretrain" ? "method" : command, 0, 0, 0}, std::move(cache), nullptr, limits, compute.device};
 }
 
 void close_run(const TrainingRun& run, const std::string& command, Ended ended) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/checkpoint.h"
+#include "cli/device.h"
 #include "cli/load_encoder.h"
 #include "cli/run_folder.h"
 #include "cli/training.h"
@@ -19,7 +20,8 @@ namespace plumage {
 
 struct TrainArguments {
   WeightsArguments weights;
-  std::string config, data, dataset, split, classes, out, resume, dump_step, device = "auto";
+  DeviceArguments where;
+  std::string config, data, dataset, split, classes, out, resume, dump_step;
   std::vector<std::string> set;
   int64_t steps = -1;
   int threads = 0;

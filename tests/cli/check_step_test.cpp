@@ -37,7 +37,7 @@ TEST_CASE("PyTorch agrees with every number of a dumped step [slow]") {
   fs::create_directories(folder);
   REQUIRE(run(plumage + " synth " + (folder / "birds").string() + " --classes 2 --per-class 24 --seed 1 > " + log + " 2>&1") == 0);
   const std::string common = " --set train.size=32 --set train.batch=16 --set encoder.width=8 --set decoder.pretrain_epochs=0 "
-                             "--set bank.min_fill=0 --set encoder.stem=small --steps 1 --dataset synthetic --data " + (folder / "birds").string();
+                             "--compute f32 --set bank.min_fill=0 --set encoder.stem=small --steps 1 --dataset synthetic --data " + (folder / "birds").string();
   for (std::string variant : {"moco-pairs.toml", "simsiam-pairs.toml --set synth.loss=simsiam --set bn.synth=update --set bank.source=all",
                               "moco-pairs.toml --set synth.grad=full --set bn.splits=2 --set saliency.target=negative_loss "
                               "--set saliency.scale=p90 --set lowvar.criterion=raw --set lowvar.kappa=0.1",

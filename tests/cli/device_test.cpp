@@ -1,4 +1,4 @@
-// --device and a run that goes on elsewhere. The device's own tests: tests/tensor, tests/ssl.
+// --device, --compute and a run that goes on elsewhere. The device's own tests: tests/tensor, tests/ssl.
 #include <doctest/doctest.h>
 
 #include "cli/checkpoint.h"
@@ -90,7 +90,7 @@ TEST_CASE("a training run on a device makes its views there, and they are the CP
   std::string data = tiny_birds(scratch);
   auto first_loss = [&](const std::string& name, const std::string& options) {
     std::string run = scratch / name;
-    Outcome o = plumage::plumage(scratch, "pretrain --config configs/moco.toml --device cuda:0 --steps 1 --out '" + run + "' " + data + kTiny + options);
+    Outcome o = plumage::plumage(scratch, "pretrain --config configs/moco.toml --device cuda:0 --compute f32 --steps 1 --out '" + run + "' " + data + kTiny + options);
     REQUIRE_MESSAGE(o.code == 0, o.err);
     std::string metrics = read_text(run + "/metrics.jsonl");
     size_t at = metrics.find("\"loss\":");
@@ -106,4 +106,64 @@ TEST_CASE("a training run on a device makes its views there, and they are the CP
   CHECK(kept == streamed);
   CHECK(std::abs(kept - cpu) <= 1e-3);
   CHECK(kept != cpu);  // that they are not made in the same place: their last bits differ
+}
+
+namespace {
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+}  // namespace
+
+TEST_CASE("the type of compute is settled by the device, asked for by key or option, and told with the device") {
+  Scratch scratch("compute");
+  std::string data = tiny_birds(scratch);
+  auto pretrain = [&](const std::string& options) { return plumage::plumage(scratch, "pretrain --config configs/moco.toml " + options); };
+  auto begin = [&](const std::string& run, const std::string& options) {
+    return pretrain("--steps 1 --out '" + scratch / run + "' " + data + kTiny + options);
+  };
+  auto told = [&](const std::string& run, const std::string& what) {
+    CAPTURE(run);
+    CHECK(read_text(scratch / run + "/log.txt").find("computes " + what + "\n") != std::string::npos);
+    CHECK(first_line(read_text(scratch / run + "/config.toml")) == "# begun " + what);
+  };
+  CHECK(begin("cpu", "--device cpu").code == 0);
+  told("cpu", "on the CPU: f32");
+  CHECK(read_text(scratch / "cpu/config.toml").find("compute = \"auto\"") != std::string::npos);
+  CHECK(begin("half", "--device cpu --set train.compute=bf16").code == 0);
+  told("half", "on the CPU: convolutions and products in bf16, parameters and the rest in f32");
+  CHECK(begin("option", "--device cpu --set train.compute=bf16 --compute f32").code == 0);
+  told("option", "on the CPU: f32");
+  CHECK(read_text(scratch / "option/config.toml").find("compute = \"f32\"") != std::string::npos);
+  const std::string refusal = "plumage: train.compute = tf32: the CPU computes in f32 or bf16; choose a CUDA device, or --compute auto";
+  CHECK(complaint(begin("refused", "--device cpu --compute tf32")) == refusal);
+  CHECK_FALSE(std::filesystem::exists(scratch / "refused"));
+  std::string features = "features --weights untrained:resnet18:2:small --size 16 " + data + "--out '" + scratch / "f.safetensors' --device ";
+  CHECK(complaint(plumage::plumage(scratch, features + "cpu --compute tf32")) == refusal);
+  CHECK(plumage::plumage(scratch, features + "cpu").err.find("computes on the CPU: f32\n") == 0);
+  CHECK(plumage::plumage(scratch, features + "cpu --compute f16").code == 2);
+
+  if (accelerator::count() == 0) {
+    MESSAGE("skipped: " << accelerator::why_none());
+    return;
+  }
+  const std::string gpu = "on cuda:0 (" + accelerator::properties(0).name + "): ";
+  CHECK(begin("auto", "--device cuda:0").code == 0);
+  told("auto", gpu + "convolutions and products in bf16, parameters and the rest in f32");
+  CHECK(begin("tf32", "--device cuda:0 --set train.compute=tf32").code == 0);
+  told("tf32", gpu + "f32, inputs of convolutions and products rounded to tf32 where that is faster");
+  CHECK(plumage::plumage(scratch, features + "cuda:0").err.find("computes " + gpu + "convolutions and products in bf16") == 0);
+  CHECK(plumage::plumage(scratch, "info").out.find("TF32 off unless train.compute = tf32") != std::string::npos);
+
+  // A run goes on elsewhere, in what that device computes in: from the GPU to the CPU and back.
+  auto resume = [&](const std::string& run, const std::string& options) {
+    return plumage::plumage(scratch, "pretrain --steps 1 --resume '" + scratch / run + "' " + options);
+  };
+  CHECK(resume("auto", "--device cpu").err.find("goes on on the CPU: f32\n") != std::string::npos);
+  CHECK(resume("auto", "--device cuda:0").err.find("goes on " + gpu + "convolutions and products in bf16") != std::string::npos);
+  CHECK(complaint(resume("tf32", "--device cpu")) == refusal);
+  Outcome moved = resume("tf32", "--device cpu --compute auto");
+  CHECK_MESSAGE(moved.code == 0, moved.err);
+  CHECK(moved.err.find("goes on on the CPU: f32\n") != std::string::npos);
+  std::string metrics = read_text(scratch / "auto/metrics.jsonl");
+  CHECK(metrics.find("\"step\":3,") != std::string::npos);
 }

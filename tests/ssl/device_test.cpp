@@ -6,6 +6,7 @@
 #include "ssl/step_runner.h"
 #include "ssl/supervised.h"
 #include "tensor/accelerator.h"
+#include "tensor/compute_type.h"
 #include "tests/ssl/tiny_methods.h"
 
 using namespace plumage;
@@ -145,6 +146,17 @@ TEST_CASE("device: ten steps of every method in f32 are those of the CPU [slow]"
 TEST_CASE("device: ten steps with bf16 in convolutions and products are near those of the CPU [slow]") {
   if (no_device()) return;
   compare_steps("MoCo v2 + pairs", pairs_of(Base::moco, DType::bf16), 0.1, 0.5);
+}
+
+TEST_CASE("device: ten steps in tf32 are near those of the CPU in f32, and not those of the device in f32 [slow]") {
+  if (no_device()) return;
+  Training exact(pairs_of(Base::moco), kDevice, DType::f32), rounded(pairs_of(Base::moco), kDevice, DType::f32);
+  exact.run(0);
+  use_compute_type(kDevice, ComputeType::tf32);
+  compare_steps("MoCo v2 + pairs, tf32", pairs_of(Base::moco), 0.02, 0.2);
+  rounded.run(0);
+  use_compute_type(kDevice, ComputeType::f32);
+  CHECK(rounded.state() != exact.state());
 }
 
 TEST_CASE("device: the same steps twice give the same bits") {

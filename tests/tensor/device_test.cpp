@@ -1,9 +1,11 @@
 // A CUDA device, real or simulated, as tensor/ uses it: memory, copies, waiting, errors. Its kernels: tests/op_cases.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "tensor/accelerator.h"
+#include "tensor/compute_type.h"
 #include "tensor/context.h"
 #include "tensor/env.h"
 #include "tensor/ops.h"
@@ -122,4 +124,56 @@ TEST_CASE("device: waiting works, and the context remembers the last ops") {
   context.synchronize();
   std::string ops = context.recent_ops();
   CHECK(ops.ends_with("fill, unary"));
+}
+
+namespace {
+
+// The device rounds inputs of products to tf32 in this scope.
+struct Tf32 {
+  explicit Tf32(bool on) { use_compute_type(kDevice, on ? ComputeType::tf32 : ComputeType::f32); }
+  ~Tf32() { use_compute_type(kDevice, ComputeType::f32); }
+};
+
+}  // namespace
+
+TEST_CASE("device: products and convolutions in f32 keep every bit of their inputs, in tf32 alone they need not") {
+  if (no_device()) return;
+  const float fine = 1.0f + 0x1p-12f;  // 1 in tf32, whose mantissa has 10 bits
+  Tensor a = Tensor::full({32, 32}, fine, DType::f32, kDevice), b = ops::mul(a, Tensor::full({32, 32}, 1, DType::f32, kDevice));
+  Tensor x = Tensor::full({2, 8, 8, 8}, fine, DType::f32, kDevice), w = Tensor::full({16, 1, 1, 8}, 1, DType::f32, kDevice);
+  Tensor shift = Tensor::zeros({16}, DType::f32, kDevice);
+  auto all = [&] {
+    Tensor y = ops::conv2d(x, w, 1, 0);
+    return std::vector<Tensor>{ops::matmul(a, b), y, ops::conv2d_frozen(x, w, shift, {}, 1, 0, Activation::relu),
+                               ops::conv2d_dx(Tensor::full(y.shape(), fine, DType::f32, kDevice), w, x.shape(), 1, 0),
+                               ops::conv2d_dw(x, Tensor::full(y.shape(), 1, DType::f32, kDevice), w.shape(), 1, 0)};
+  };
+  const std::vector<double> exact{32.0 * fine * fine, 8.0 * fine, 8.0 * fine, 16.0 * fine, 128.0 * fine}, rounded{32, 8, 8, 16, 128};
+  for (bool tf32 : {false, true, false}) {  // back again: a plan of the one is no plan of the other
+    CAPTURE(tf32);
+    Tf32 scope(tf32);
+    CHECK(used_compute_type(kDevice, DType::f32) == (tf32 ? ComputeType::tf32 : ComputeType::f32));
+    std::vector<Tensor> got = all();
+    for (size_t i = 0; i < got.size(); ++i) {
+      CAPTURE(i);
+      double value = got[i].to_vector()[0];
+      CHECK(std::abs(value - exact[i]) <= (tf32 ? 1e-3 : 1e-6) * exact[i]);
+      if (!tf32) CHECK(value != rounded[i]);
+      else if (accelerator::simulated()) CHECK(value == rounded[i]);
+    }
+  }
+}
+
+TEST_CASE("device: the type of compute is settled by the device") {
+  CHECK(use_compute_type(kCpu, ComputeType::automatic) == DType::f32);
+  CHECK(use_compute_type(kCpu, ComputeType::bf16) == DType::bf16);
+  CHECK(used_compute_type(kCpu, DType::bf16) == ComputeType::bf16);
+  CHECK(error_of([] { use_compute_type(kCpu, ComputeType::tf32); }).find("train.compute = tf32: the CPU") == 0);
+  CHECK_FALSE(find_compute_type("f16"));
+  CHECK(find_compute_type("tf32") == ComputeType::tf32);
+  if (no_device()) return;
+  Tf32 scope(true);
+  CHECK(Context::of(kDevice).tf32);
+  CHECK(use_compute_type(kDevice, ComputeType::automatic) == DType::bf16);
+  CHECK_FALSE(Context::of(kDevice).tf32);
 }
