@@ -65,13 +65,14 @@ sanitize() {
 # A line of results.jsonl for each that a measurement printed; what is no result is not among them.
 results() { sed -n "s/^{/{\"side\": \"$1\", /p" "$out/$2.log" >> "$out/results.jsonl"; }
 
-# measure STEP LIMIT: plumage, then PyTorch, on the same card at the same size.
+# measure STEP LIMIT: plumage, then PyTorch, on the same card at the same size; MoCo v2 also with its views made within the step.
 measure() {
   set -- "$1" "$2" --arch "$arch" --px "$px" --batch "$batch" --step "$1" --steps "$steps" --queue "$queue" --compute bf16
   step=$1 limit=$2
   shift 2
-  for way in "" --graph; do
-    name="plumage-$step$way"
+  for way in "" --graph "--graph --views"; do
+    [ "$step" = moco ] || [ "$way" != "--graph --views" ] || continue # the step that the input pipeline has to be faster than
+    name="plumage-$step$(echo "$way" | tr -d ' ')"
     part "$name" "$limit" env PLUMAGE_PLANS="$out/plans" "$build/bench/step" "$@" --width "$width" --bank "$bank" --device cuda:0 $way --json && note "$name" "$took" "ok"
     results plumage "$name"
   done

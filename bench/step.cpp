@@ -1,6 +1,7 @@
 // Whole training steps on random images: how fast, against the rates of the same run, and where the time goes.
 //   build/bench/step --arch resnet18|resnet50 --px P --batch B --step forward|supervised|moco|full [--steps N]
-//                    [--compute auto|f32|tf32|bf16] [--width W] [--queue K] [--bank N] [--device cpu|cuda:N] [--graph] [--json]
+//                    [--compute auto|f32|tf32|bf16] [--width W] [--queue K] [--bank N] [--device cpu|cuda:N] [--views] [--graph] [--json]
+// --views: on a device each step makes its views of pictures kept there; else they are the same random images again.
 // "forward" is frozen features, as `plumage features` and the evaluation compute them; "full" is MoCo v2 with the paper's pairs and a decoder of residual blocks. The peers' side: bench/README.md.
 #include <sys/resource.h>
 
@@ -8,8 +9,10 @@
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
 
+#include "bench/device_views.h"
 #include "bench/measure.h"
 #include "ssl/moco.h"
 #include "ssl/pairs.h"
@@ -25,7 +28,7 @@ namespace {
 struct Options {
   std::string arch = "resnet50", step = "supervised";
   int64_t px = 224, batch = 16, steps = 5, width = 64, queue = 65536, bank = 5632;
-  bool json = false, graph = false;
+  bool json = false, graph = false, views = false;
   ComputeType type = ComputeType::automatic;
   Device device;
   DType compute = DType::f32;  ///< what `type` comes to on the device
@@ -47,6 +50,7 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
     if (word == "--json") { o.json = true; continue; }
+    if (word == "--views") { o.views = true; continue; }
     if (word == "--graph") { o.graph = true; continue; }
     if (i + 1 == argc) throw InputError("step: " + word + " is unknown or wants a value");
     std::string value = argv[++i];
@@ -60,12 +64,14 @@ Options parse(int argc, char** argv) {
     else if (word == "--bank") o.bank = whole(word, value);
     else if (word == "--device") o.device = device_of(value);
     else if (word == "--compute") o.type = compute_type_of(value);
-    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --compute --width --queue --bank --device --graph --json");
+    else throw InputError("step: unknown option " + word + "; known: --arch --px --batch --step --steps --compute --width --queue --bank --device --views --graph --json");
   }
+  if (o.views && is_cpu(o.device)) throw InputError("step: --views: only a device makes its views within the step; bench/pipeline measures the CPU's");
   o.compute = use_compute_type(o.device, o.type);
   return o;
 }
 
+std::string way_of(const Options& o) { return std::string(o.graph ? "graph" : "eager") + (o.views ? " with views" : ""); }
 std::string type_of(const Options& o) { return std::string(name_of(used_compute_type(o.device, o.compute))); }
 
 std::unique_ptr<Method> make_method(const Options& o) {
@@ -100,6 +106,7 @@ std::string family_of(std::string_view op) {
   if (op == "batch_norm_bwd") return "batch norm backward";
   if (begins("batch_norm")) return "batch norm forward";
   if (begins("max_pool") || begins("avg_pool") || begins("global_avg") || begins("upsample")) return "pooling, upsampling";
+  if (op == "make_views") return "views of pictures";
   if (op == "sgd" || op == "adam" || op == "ema") return "updates";
   if (begins("softmax") || begins("log") || begins("cross") || begins("l2")) return "softmax, losses";
   return "pointwise, copies, sums";
@@ -127,25 +134,37 @@ struct Training {
   Optimizers optimizers;
   Views views;
   std::unique_ptr<StepRunner> runner;
+  std::optional<DeviceViews> pictures;
   double loss = 0;
 
   explicit Training(const Options& o) : options(o), method(make_method(o)), optimizers(make_optimizers()), views(random_views(o)) {
     method->add_parameters(optimizers.encoder, optimizers.decoder);
     runner = std::make_unique<StepRunner>(*method, optimizers, o.graph);
+    if (o.views) pictures.emplace(o.batch, o.px, o.device);
   }
   void run() {
+    make_views();
     loss = options.step == "forward" ? frozen_features(method->encoder(), views, options.compute) : runner->run(views, 1).loss;
     ++views.step;
   }
   // Op by op: a profile sees no ops in a recording.
   void run_eagerly() {
     if (options.step == "forward") return run();
+    make_views();
     loss = runner->run(views, 1, [](const Step&) {}).loss;
     ++views.step;
   }
   bool warm() const { return !options.graph || options.step == "forward" || is_cpu(options.device) || runner->replayed() > 1; }
 
  private:
+  // Those that the step looks at.
+  void make_views() {
+    if (!pictures) return;
+    const std::string& step = options.step;
+    if (step != "forward") views.x1 = pictures->augmented(uint64_t(views.step), 0);
+    if (step == "moco" || step == "full") views.x2 = pictures->augmented(uint64_t(views.step), 1);
+    if (step == "forward" || step == "full") views.x = pictures->plain();
+  }
   static Optimizers make_optimizers() {
     OptimizerOptions sgd, adam;
     adam.kind = "adam";
@@ -226,7 +245,7 @@ void print_json(const Options& o, const StepTimes& m, double loss) {
   std::printf("{\"arch\": \"%s\", \"px\": %ld, \"batch\": %ld, \"step\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, \"device\": \"%s\", \"way\": \"%s\", \"images_per_s\": %.3f, "
               "\"step_s\": %.5f, \"floor_s\": %.5f, \"matmul_gflops\": %.1f, \"copy_gbs\": %.1f, \"share_of_matmul\": %.3f, \"peak_rss_mb\": %ld, ",
               o.arch.c_str(), long(o.px), long(o.batch), o.step.c_str(), type_of(o).c_str(), Context::cpu().threads(),
-              o.device.str().c_str(), o.graph ? "graph" : "eager", double(o.batch) / m.step_s, m.step_s, m.floor_s, m.rates.flops * 1e-9, m.rates.bytes * 1e-9,
+              o.device.str().c_str(), way_of(o).c_str(), double(o.batch) / m.step_s, m.step_s, m.floor_s, m.rates.flops * 1e-9, m.rates.bytes * 1e-9,
               m.flops / m.step_s / m.rates.flops, m.peak_rss_mb);
   if (is_cpu(o.device)) std::printf("\"peak_tensors_mb\": %ld, ", long(m.memory.peak_bytes >> 20));
   else std::printf("\"peak_device_mb\": %ld, \"held_device_mb\": %ld, ", long(m.memory.peak_bytes >> 20), long(m.memory.held_bytes >> 20));

@@ -5,7 +5,9 @@
 
 #include "data/recolour.h"
 #include "tensor/accelerator.h"
+#include "tensor/context.h"
 #include "tensor/errors.h"
+#include "tensor/profile.h"
 
 namespace plumage {
 
@@ -32,6 +34,8 @@ Tensor DevicePictures::upload(std::span<const int64_t> index, std::vector<int64_
     bytes += width * height * 3;
   }
   Tensor pictures = Tensor::empty({bytes}, DType::u8, device_);
+  OpTimer timer(Context::of(device_), OtherWork::copy, pictures.shape(), DType::u8);
+  timer.moves_bytes(double(bytes));
   for (size_t k = 0; k < index.size(); ++k) {
     const Image& image = cache_.get(index[k], scratch);
     accelerator::copy(static_cast<uint8_t*>(pictures.raw()) + first[k], device_, image.rgb.data(), Device{},

@@ -5,6 +5,7 @@
 
 #include "tensor/accelerator.h"
 #include "tensor/context.h"
+#include "tensor/profile.h"
 
 namespace plumage {
 namespace {
@@ -58,11 +59,15 @@ void make_views(const Tensor& pictures, std::span<const ViewSlot> slots, const C
   job.size = out.size(1);
   job.colours = colours;
   job.rows = kRows;
+  Context& context = Context::of(out.device());
+  OpTimer timer(context, OtherWork::make_views, out.shape(), out.dtype());
+  timer.moves_bytes(double(out.bytes()));
   std::vector<ViewSlot> numbered(slots.begin(), slots.end());
   for (ViewSlot& slot : numbered) {
     check_slot(slot, pictures.bytes());
     if (slot.sigma > 0) slot.blur = int32_t(job.blurs++);
     if (slot.noise > 0 && levels.count() != 4096) throw InputError("make_views: noise without the levels of its distribution");
+    timer.moves_bytes(3 * double(slot.across.size) * double(slot.down.size));
     job.taps = std::max({job.taps, slot.across.taps(), slot.down.taps()});
   }
   job.rows = std::max(job.rows, job.taps);
@@ -85,7 +90,7 @@ void make_views(const Tensor& pictures, std::span<const ViewSlot> slots, const C
   job.dtype = out.dtype();
   job.channels = out.size(3);
   job.out = out.raw();
-  accelerator::make_views(Context::of(device), job);
+  accelerator::make_views(context, job);
 }
 
 }  // namespace plumage

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <exception>
 #include <iostream>
+#include <iterator>
 #include <utility>
 
 #include "tensor/accelerator.h"
@@ -14,6 +15,7 @@ namespace plumage {
 
 namespace {
 
+constexpr std::string_view kOtherWork[] = {"make_views", "copy"};
 constexpr size_t kOps = 0
 #define OP(name, arguments, keeps) +1
 #include "tensor/ops.def"
@@ -23,11 +25,13 @@ constexpr size_t kOps = 0
 bool profiling = false;
 MachineRates machine;
 double counted_flops = 0, next_flops = 0;
-std::array<OpTime, kOps> times;
+std::array<OpTime, kOps + std::size(kOtherWork)> times;  // rows: the ops, then other work
 
-// An op on a device, which may not have come to it yet.
+std::string_view name_of_row(size_t row) { return row < kOps ? op_list()[row].name : kOtherWork[row - kOps]; }
+
+// A row's work on a device, which may not have come to it yet.
 struct Span {
-  Op op;
+  size_t row;
   std::shared_ptr<void> from, to;
 };
 std::vector<Span> spans;
@@ -37,7 +41,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 }  // namespace
 
 void profile_start(MachineRates rates) {
-  for (size_t i = 0; i < kOps; ++i) times[i] = {.op = op_list()[i].name};
+  for (size_t i = 0; i < times.size(); ++i) times[i] = {.op = name_of_row(i)};
   spans.clear();
   machine = rates;
   counted_flops = next_flops = 0;
@@ -54,7 +58,7 @@ double profile_flops() { return counted_flops; }
 
 std::vector<OpTime> profile_stop() {
   profiling = false;
-  for (const Span& span : spans) times[size_t(span.op)].seconds += accelerator::seconds_between(span.from, span.to);
+  for (const Span& span : spans) times[span.row].seconds += accelerator::seconds_between(span.from, span.to);
   spans.clear();
   std::vector<OpTime> ran;
   for (const OpTime& t : times) if (t.calls > 0) ran.push_back(t);
@@ -62,11 +66,17 @@ std::vector<OpTime> profile_stop() {
   return ran;
 }
 
-OpTimer::OpTimer(Context& context, Op op, const Shape& shape, DType dtype)
-    : context_(context), op_(op), on_((profiling || environment().trace) && !context.capturing),
+OpTimer::OpTimer(Context& context, Op op, const Shape& shape, DType dtype) : OpTimer(context, size_t(op), shape, dtype) {
+  if (context.device().kind != Device::Kind::cpu) context.remember(op);
+}
+
+OpTimer::OpTimer(Context& context, OtherWork work, const Shape& shape, DType dtype)
+    : OpTimer(context, kOps + size_t(work), shape, dtype) {}
+
+OpTimer::OpTimer(Context& context, size_t row, const Shape& shape, DType dtype)
+    : context_(context), row_(row), on_((profiling || environment().trace) && !context.capturing),
       marked_(on_ && !environment().trace && context.device().kind != Device::Kind::cpu),
       unwinding_(std::uncaught_exceptions()), shape_(shape), dtype_(dtype) {
-  if (context.device().kind != Device::Kind::cpu) context.remember(op);
   if (!on_) return;
   flops_ = std::exchange(next_flops, 0);
   if (marked_) {
@@ -79,7 +89,7 @@ OpTimer::OpTimer(Context& context, Op op, const Shape& shape, DType dtype)
 
 OpTimer::~OpTimer() noexcept(false) {
   if (!on_ || std::uncaught_exceptions() > unwinding_) return;
-  OpTime& t = times[size_t(op_)];
+  OpTime& t = times[row_];
   if (profiling) {
     ++t.calls;
     t.flops += flops_;
@@ -87,14 +97,14 @@ OpTimer::~OpTimer() noexcept(false) {
     if (machine.flops > 0 && machine.bytes > 0) t.floor_seconds += std::max(flops_ / machine.flops, bytes_ / machine.bytes);
   }
   if (marked_) {
-    spans.push_back({op_, mark_, accelerator::mark(context_)});
+    spans.push_back({row_, mark_, accelerator::mark(context_)});
     return;
   }
   context_.synchronize();
   double seconds = now() - start_;
   if (profiling) t.seconds += seconds;
   if (environment().trace)
-    std::cerr << "op " << op_list()[size_t(op_)].name << ' ' << name_of(dtype_) << ' ' << shape_ << ' ' << seconds * 1e3
+    std::cerr << "op " << name_of_row(row_) << ' ' << name_of(dtype_) << ' ' << shape_ << ' ' << seconds * 1e3
               << " ms\n";
 }
 

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "tensor/accelerator.h"
+#include "tensor/context.h"
 #include "tensor/ops.h"
+#include "tensor/profile.h"
 
 namespace plumage {
 
@@ -137,7 +139,12 @@ void Tensor::copy_from(const Tensor& source) {
     std::memmove(raw_, source.raw_, size_t(bytes()));
     return;
   }
-  accelerator::copy(raw_, here, source.raw_, from, bytes());
+  {
+    const Device device = here.kind == Device::Kind::cpu ? from : here;
+    OpTimer timer(Context::of(device), OtherWork::copy, shape_, dtype_);
+    timer.moves_bytes(double(bytes()) * ((from == device) + (here == device)));
+    accelerator::copy(raw_, here, source.raw_, from, bytes());
+  }
   if (dtype_ == DType::i64 && here.kind != Device::Kind::cpu)
     note_index_limit(from.kind == Device::Kind::cpu ? limit_of(source.span<int64_t>()) : source.index_limit());
 }

@@ -5,6 +5,7 @@
 
 #include "tensor/accelerator.h"
 #include "tensor/ops.h"
+#include "tensor/picture_views.h"
 
 using namespace plumage;
 
@@ -46,4 +47,33 @@ TEST_CASE("device: a profile counts on a device too, by marks in its queue") {
     return;
   }
   check_profile({Device::Kind::cuda, 0});
+}
+
+TEST_CASE("device: a profile has the views that are made there, and copies of every kind") {
+  if (accelerator::count() == 0) {
+    MESSAGE("skipped: " << accelerator::why_none());
+    return;
+  }
+  const Device device{Device::Kind::cuda, 0};
+  Tensor pictures = Tensor::full({7 * 5 * 3}, 9, DType::u8, device), out = Tensor::empty({1, 4, 4, 3}, DType::f32, device);
+  ViewSlot slot;
+  slot.stride = 7 * 3;
+  slot.across = {7, 0, 0, 7.0 / 4};
+  slot.down = {5, 0, 0, 5.0 / 4};
+  profile_start({.flops = 1000, .bytes = 1e6});
+  make_views(pictures, std::array{slot}, {}, {}, out);
+  Tensor there = out.clone(), here = there.to(Device{}), back = here.to(device);
+  std::vector<OpTime> ran = profile_stop();
+  REQUIRE(ran.size() == 2);
+  const OpTime& views = ran[ran[0].op == "make_views" ? 0 : 1];
+  const OpTime& copies = ran[ran[0].op == "make_views" ? 1 : 0];
+  CHECK(views.op == "make_views");
+  CHECK(views.calls == 1);
+  CHECK(views.seconds > 0);
+  CHECK(views.bytes == 7 * 5 * 3 + 4 * 4 * 3 * 4);
+  CHECK(copies.op == "copy");
+  CHECK(copies.calls == 3);
+  CHECK(copies.seconds > 0);
+  CHECK(copies.bytes == (2 + 1 + 1) * 4 * 4 * 3 * 4);  // only what the device reads and writes
+  CHECK(copies.floor_seconds == doctest::Approx(copies.bytes / 1e6));
 }
