@@ -107,23 +107,24 @@ Ended run_phase(const Config& config, const ImageCache& cache, const Phase& phas
   }
   Loader loader(cache, phase.views, loading, {state.epoch, state.epoch_step});
   const int64_t per_epoch = loader.steps_per_epoch(), total = per_epoch * phase.epochs, first = state.step;
-  auto save = [&] {
-    if (folder)
-      save_checkpoint(folder->checkpoint(), folder->previous_checkpoint(), pack_checkpoint(*phase.method, *phase.optimizers, state, config));
-  };
   Progress progress(phase.title, total, state.step);
   auto start = std::chrono::steady_clock::now(), logged = start;
   int64_t logged_step = first;
   StepRunner runner(*phase.method, *phase.optimizers, limits.graph);
+  auto save = [&] {
+    runner.result();  // nothing is kept of a step that went wrong
+    if (folder)
+      save_checkpoint(folder->checkpoint(), folder->previous_checkpoint(), pack_checkpoint(*phase.method, *phase.optimizers, state, config));
+  };
   Ended ended = Ended::finished;
   while (state.step < total) {
     Batch batch = loader.next();
     Views views = views_of(batch, phase, config, state.step);
     double schedule = schedule_factor(config.schedule, state.step, per_epoch, phase.epochs);
     StepDump dump(state.step == first ? limits.dump_step : std::nullopt, *phase.method, config);
-    StepResult result = runner.run(views, schedule, dump.before_update());
+    runner.run(views, schedule, dump.before_update());
     const Step& step = runner.step();
-    dump.write(step, result);
+    dump.write(step, runner.seen());  // a dumped step is not replayed
 
     ++state.step;
     Position next = loader.position();
@@ -131,6 +132,7 @@ Ended run_phase(const Config& config, const ImageCache& cache, const Phase& phas
     state.epoch_step = next.step;
     bool epoch_ended = state.step % per_epoch == 0, last = state.step == total;
     if (state.step % config.train.log_every == 0 || last) {
+      const StepResult& result = runner.result();
       double images_per_s = double(state.step - logged_step) * double(config.train.batch) / std::max(1e-9, seconds_since(logged));
       double lr = schedule * (phase.decoder_only ? config.decoder.optim.lr : config.optim.lr);
       auto numbers = numbers_of(step, result, state, lr, images_per_s, loader.take_wait_share());
@@ -141,10 +143,11 @@ Ended run_phase(const Config& config, const ImageCache& cache, const Phase& phas
       logged_step = state.step;
     }
     char text[96];
-    std::snprintf(text, sizeof text, "loss %.4f  %.0f images/s", result.loss,
+    std::snprintf(text, sizeof text, "loss %.4f  %.0f images/s", runner.seen().loss,
                   double(state.step - first) * double(config.train.batch) / std::max(1e-9, seconds_since(start)));
     progress.update(state.step, text);
     int64_t epoch = state.step / per_epoch;
+    if (epoch_ended) runner.result();
     if (last || (epoch_ended && epoch % config.train.sample_every == 0)) {
       if (folder) draw_samples(*folder, phase.name, state.step, step);
       if (limits.on_sample) limits.on_sample(step);

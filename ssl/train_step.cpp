@@ -47,7 +47,7 @@ Measured differentiate(Method& method, const Views& views, Step& step, Optimizer
   return measured;
 }
 
-StepResult judge(const Measured& measured, const Views& views, Step& step, const Optimizers& optimizers) {
+StepResult judge(const Measured& measured, const Views& views, Step& step, const Optimizers* gradients) {
   StepResult result;
   std::vector<double> numbers = measured.numbers.to_vector();
   const double* next = numbers.data();
@@ -61,7 +61,7 @@ StepResult judge(const Measured& measured, const Views& views, Step& step, const
   }
   result.gradient_norm = std::sqrt(*next++);
   if (!std::isfinite(result.gradient_norm))
-    throw MachineError(message("step ", views.step, ": the gradient of ", broken_parameter(optimizers),
+    throw MachineError(message("step ", views.step, ": the gradient", gradients ? " of " + broken_parameter(*gradients) : "",
                                " is not finite; try a smaller optim.lr"));
   for (const std::string& name : measured.gauges) step.gauges[name] = *next++;
   return result;
@@ -77,7 +77,7 @@ StepResult train_step(Method& method, const Views& views, Step& step, Optimizers
                       const BeforeUpdate& before_update) {
   optimizers.set_schedule(schedule);
   Measured measured = differentiate(method, views, step, optimizers);
-  StepResult result = judge(measured, views, step, optimizers);
+  StepResult result = judge(measured, views, step, &optimizers);
   if (before_update) before_update(step);
   update(method, step, optimizers);
   return result;

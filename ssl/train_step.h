@@ -30,8 +30,8 @@ struct Measured {
 /// method.forward and backward: gradients and `step` change, parameters and state do not. Waits for nothing.
 Measured differentiate(Method& method, const Views& views, Step& step, Optimizers& optimizers);
 /// Waits for the numbers and puts them into step.terms and step.gauges. Throws MachineError naming the term whose loss,
-/// or the parameter whose gradient, is not finite.
-StepResult judge(const Measured& measured, const Views& views, Step& step, const Optimizers& optimizers);
+/// or the parameter whose gradient, is not finite; `gradients`: those that hold the step's gradients, or null if they are gone.
+StepResult judge(const Measured& measured, const Views& views, Step& step, const Optimizers* gradients);
 /// The optimisers' update and method.after_step. Waits for nothing.
 void update(Method& method, Step& step, Optimizers& optimizers);
 

@@ -54,10 +54,12 @@ std::shared_ptr<void> open(int index);
 /// the two devices is not the CPU. Throws MachineError while a step is captured, unless both are the same device.
 void copy(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);
 
-/// Runs `work`, whose ops are recorded instead of queued; what they are to run on later. Throws what `work` throws and
-/// MachineError, with the last ops, if it did what a recording cannot hold.
-std::shared_ptr<void> record(Context& context, const std::function<void()>& work);
-/// Queues a recording.
+/// Runs both, whose ops are recorded instead of queued: `first`, and `then` to follow it unless the number at `flag`, in
+/// the device's memory, is 0 when `first` has run. Throws what they throw and MachineError, with the last ops, if one did
+/// what a recording cannot hold.
+std::shared_ptr<void> record(Context& context, const std::function<void()>& first, const int64_t* flag,
+                             const std::function<void()>& then);
+/// Queues a recording. Waits for its first part where the driver is too old (before CUDA 12.4) to look at the flag itself.
 void replay(Context& context, void* recording);
 
 /// What of a device's memory nobody has taken, neither this program nor another.

@@ -129,6 +129,8 @@ void adam(std::span<const AdamParameter> list, AdamStep step, const Tensor& sche
 void ema(std::span<const EmaParameter> list, double momentum);
 /// counter, i64 [1], becomes (counter + by) mod modulo; modulo 0: it goes on without end. by, modulo >= 0.
 void advance(Tensor& counter, int64_t by, int64_t modulo = 0);
+/// flag, i64 [1], becomes 0 if an element of x (of a float type) is not finite, and otherwise stays.
+void check_finite(const Tensor& x, Tensor& flag);
 /// Sum of the squares of all elements, f64 [1], whatever the (float) types; at least one tensor, all on one device.
 Tensor squared_norm(std::span<const Tensor> list);
 

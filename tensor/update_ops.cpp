@@ -86,6 +86,12 @@ void advance(Tensor& counter, int64_t by, int64_t modulo) {
   DISPATCH(advance, counter, out(counter), by, modulo);
 }
 
+void check_finite(const Tensor& x, Tensor& flag) {
+  check_float(x, "check_finite", "x");
+  check_live(flag, DType::i64, x.device(), "check_finite", "flag");
+  DISPATCH(check_finite, x, in(x), out(flag));
+}
+
 Tensor squared_norm(std::span<const Tensor> list) {
   if (list.empty()) throw ShapeError("squared_norm: no tensors");
   Device device = list[0].defined() ? list[0].device() : Device{};

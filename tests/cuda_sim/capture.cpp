@@ -90,7 +90,9 @@ void run_graph(const CUgraph_st& graph, uint64_t seed) {
       AsEngine as_engine(node.engine);
       acquire(&start);
       for (int before : node.after) acquire(graph.nodes[static_cast<size_t>(before)].order.get());
-      if (node.work.on_host) {
+      if (node.body) {
+        if (!node.condition || node.condition->value) run_graph(*node.body, order.shuffled() ? order.below(UINT32_MAX) + 1 : 0);
+      } else if (node.work.on_host) {
         HostRuns host;
         node.work.run();
       } else if (node.work.run) {

@@ -7,17 +7,32 @@
 
 #include "tests/cuda_sim/stream.h"
 
+namespace cuda_sim {
+struct Condition;
+}
+
 struct CUgraph_st {
   struct Node {
     cuda_sim::Work work;
     std::vector<int> after;  // earlier nodes
     void* engine = nullptr;  // of the stream it was captured from
-    std::shared_ptr<char> order = std::make_shared<char>();
+    std::shared_ptr<char> order = std::make_shared<char>();  // its address is the node's handle
+    std::shared_ptr<CUgraph_st> body;  // in place of work: a child, or what runs on a condition
+    std::shared_ptr<cuda_sim::Condition> condition;
   };
   std::vector<Node> nodes;
 };
 
 namespace cuda_sim {
+
+/// A number that kernels set and a node looks at.
+struct Condition {
+  const CUgraph_st* graph = nullptr;  // whose nodes may have it
+  unsigned value = 0, at_launch = 0;
+  bool reset = false;  // to at_launch, whenever the graph is launched
+  bool used = false;
+  CUgraph_st* body = nullptr;
+};
 
 struct Capture {
   std::unique_ptr<CUgraph_st> graph = std::make_unique<CUgraph_st>();

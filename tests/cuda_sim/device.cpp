@@ -217,7 +217,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
 
 // The two calls that need no device.
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = device_count() ? CUDART_VERSION : 0;
+  *version = device_count() ? static_cast<int>(from_environment("CUDA_SIM_DRIVER", CUDART_VERSION)) : 0;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {

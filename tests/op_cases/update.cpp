@@ -1,5 +1,6 @@
 // Rows of the optimisers and the moving average: three steps over a list of two parameters.
 #include <cmath>
+#include <limits>
 
 #include "tests/op_cases/op_case.h"
 
@@ -146,10 +147,10 @@ Row scheduled_row(bool adam) {
 Row advance_row(int64_t from, int64_t by, int64_t modulo, int64_t to) {
   return {.name = message("advance ", from, " by ", by, " modulo ", modulo),
           .op = Op::advance,
-          .inputs = {},
+          .inputs = {{{1}, Domain::normal}},  // says on which device
           .apply =
-              [=](const std::vector<Var>&) {
-                Tensor counter = Tensor::from(std::vector<int64_t>{from}, {1});
+              [=](const std::vector<Var>& x) {
+                Tensor counter = Tensor::full({1}, double(from), DType::i64, x[0].value().device());
                 ops::advance(counter, by, modulo);
                 return std::vector{Var(counter)};
               },
@@ -157,6 +158,24 @@ Row advance_row(int64_t from, int64_t by, int64_t modulo, int64_t to) {
           .tolerance = Tolerance::exact,
           .gradient = Gradient::none,
           .types = {DType::f64, DType::f32}};
+}
+
+/// `at`: where a number that is none lies; -1: nowhere.
+Row check_finite_row(int64_t count, int64_t at, double what, double from, double to) {
+  return {.name = message("check_finite of ", count, ", ", what, " at ", at, ", flag ", from),
+          .op = Op::check_finite,
+          .inputs = {{{count}, Domain::normal}},
+          .apply =
+              [=](const std::vector<Var>& x) {
+                const Tensor& numbers = x[0].value();
+                Tensor flag = Tensor::full({1}, from, DType::i64, numbers.device()), y = numbers.clone();
+                if (at >= 0) y.slice(at, 1).copy_from(Tensor::full({1}, what, y.dtype(), y.device()));
+                ops::check_finite(y, flag);
+                return std::vector{Var(flag)};
+              },
+          .formula = [=](const std::vector<Values>&) { return std::vector{Values({1}, to)}; },
+          .tolerance = Tolerance::exact,
+          .gradient = Gradient::none};
 }
 
 /// `copies` of the second tensor: more than a launch's table holds.
@@ -221,6 +240,10 @@ Family update_family() {
                  advance_row(5, 3, 0, 8),
                  advance_row(5, 3, 8, 0),
                  advance_row(7, 4, 8, 3),
+                 check_finite_row(7, -1, 0, 1, 1),
+                 check_finite_row(7, -1, 0, 0, 0),  // it never comes back
+                 check_finite_row(7, 6, std::numeric_limits<double>::infinity(), 1, 0),
+                 check_finite_row(300000, 299999, std::numeric_limits<double>::quiet_NaN(), 1, 0),
                  squared_norm_row({13, 5}, {1}, 1),
                  squared_norm_row({4097}, {0}, 2),
                  squared_norm_row({129}, {2}, 259),
@@ -280,6 +303,12 @@ Family update_family() {
        [] {
          Tensor one = Tensor::zeros({1}, DType::i64);
          ops::advance(one, -1);
+       }},
+      {"check_finite into f32",
+       {"check_finite", "flag", "i64", "f32"},
+       [=] {
+         Tensor flag = Tensor::zeros({1});
+         ops::check_finite(p, flag);
        }},
       {"squared_norm of nothing", {"squared_norm", "no tensors"}, [] { ops::squared_norm({}); }},
       {"ema shapes",

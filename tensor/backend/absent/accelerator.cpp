@@ -35,7 +35,7 @@ void copy(void*, Device to_device, const void*, Device from_device, int64_t) {
   require(to_device.kind == Device::Kind::cuda ? to_device : from_device);
 }
 
-std::shared_ptr<void> record(Context& context, const std::function<void()>&) {
+std::shared_ptr<void> record(Context& context, const std::function<void()>&, const int64_t*, const std::function<void()>&) {
   require(context.device());
   return nullptr;
 }

@@ -208,37 +208,6 @@ void copy(void* to, Device to_device, const void* from, Device from_device, int6
   copy(to, to_device, between.data(), Device{}, bytes);
 }
 
-std::shared_ptr<void> record(Context& context, const std::function<void()>& work) {
-  cudaStream_t stream = cuda::stream(context);
-  cudaGraph_t graph = nullptr;
-  cuda::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-  context.capturing = true;
-  try {
-    work();
-  } catch (...) {
-    context.capturing = false;
-    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
-    cudaGetLastError();
-    throw;
-  }
-  context.capturing = false;
-  cudaError_t status = cudaStreamEndCapture(stream, &graph);
-  if (status != cudaSuccess) {
-    cudaGetLastError();
-    throw MachineError(message("CUDA: a step could not be captured: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
-                               "); the last ops were ", context.recent_ops()));
-  }
-  cudaGraphExec_t executable = nullptr;
-  status = cudaGraphInstantiate(&executable, graph, 0);
-  cudaGraphDestroy(graph);
-  cuda::check(status, "cudaGraphInstantiate");
-  return std::shared_ptr<void>(executable, [](void* e) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(e)); });
-}
-
-void replay(Context& context, void* recording) {
-  cuda::check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), cuda::stream(context)), "cudaGraphLaunch");
-}
-
 void synchronize(Context& context) {
   cudaError_t status = cudaStreamSynchronize(cuda::stream(context));
   if (status == cudaSuccess) return;

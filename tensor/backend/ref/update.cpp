@@ -57,6 +57,12 @@ void advance(Context&, Out counter, int64_t by, int64_t modulo) {
   if (modulo > 0) n %= modulo;
 }
 
+void check_finite(Context&, In x, Out flag) {
+  Reader values(x);
+  for (int64_t i = 0; i < x.count(); ++i)
+    if (!std::isfinite(values[i])) *flag.as<int64_t>() = 0;
+}
+
 void squared_norm(Context&, std::span<const NormSlot> slots, Out y) {
   double sum = 0;
   for (const NormSlot& slot : slots) {

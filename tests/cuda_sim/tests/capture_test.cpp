@@ -11,6 +11,7 @@ __global__ void add(float* x, const float* by, int n) {
   int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i < n) x[i] += *by;
 }
+__global__ void set_if_positive(cudaGraphConditionalHandle condition, const float* x) { cudaGraphSetConditional(condition, *x > 0); }
 __global__ void sum_two(const float* x, const float* y, float* z) { *z = *x + *y; }
 
 struct Fixture {
@@ -190,4 +191,89 @@ TEST_CASE_FIXTURE(Fixture, "branches that do not come back, and the legacy strea
   CHECK(start(add, 1, 1, 0, nullptr, x.data, x.data, 1) == cudaSuccess);  // a is not blocking
   CHECK(end() == cudaSuccess);
   cudaStreamDestroy(blocking);
+}
+
+namespace {
+
+// A captured step that sets `condition` by *x, and behind it a node that runs `body` on it.
+cudaError_t add_conditional(cudaGraph_t graph, cudaGraphConditionalHandle condition, cudaGraph_t body) {
+  cudaGraphNodeParams parameters{};
+  parameters.type = cudaGraphNodeTypeConditional;
+  parameters.conditional = {condition, cudaGraphCondTypeIf, 1, nullptr};
+  cudaGraphNode_t node = nullptr, inside = nullptr;
+  if (cudaError_t error = cudaGraphAddNode(&node, graph, nullptr, nullptr, 0, &parameters)) return error;
+  return cudaGraphAddChildGraphNode(&inside, parameters.conditional.phGraph_out[0], nullptr, 0, body);
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a node with a condition runs its body if a kernel before it said so") {
+  for (uint64_t seed : kSeeds) {
+    Seeded seeded(seed);
+    OnDevice<float> x(std::vector<float>{0.0f}), y(std::vector<float>{0.0f}), one(std::vector<float>{1.0f});
+    cudaGraph_t body = nullptr, captured = nullptr;
+    cudaGraphConditionalHandle condition = 0;
+    cudaStreamCaptureStatus status;
+    unsigned long long id = 0;
+    const cudaGraphNode_t* before = nullptr;
+    const cudaGraphEdgeData* edges = nullptr;
+    size_t count = 0;
+    begin();
+    start(add, 1, 1, 0, a, y.data, one.data, 1);
+    REQUIRE(end() == cudaSuccess);
+    body = graph;
+    begin();
+    start(add, 1, 1, 0, a, x.data, one.data, 1);  // so it holds
+    REQUIRE(cudaStreamGetCaptureInfo(a, &status, &id, &captured, &before, &edges, &count) == cudaSuccess);
+    CHECK(status == cudaStreamCaptureStatusActive);
+    CHECK(count == 1);
+    REQUIRE(cudaGraphConditionalHandleCreate(&condition, captured, 0, 0) == cudaSuccess);
+    start(set_if_positive, 1, 1, 0, a, condition, x.data);
+    REQUIRE(cudaStreamGetCaptureInfo(a, &status, &id, &captured, &before, &edges, &count) == cudaSuccess);
+    cudaGraphNode_t last = before[0], node = nullptr, inside = nullptr;
+    REQUIRE(end() == cudaSuccess);
+    CHECK(captured == graph);
+    cudaGraphNodeParams parameters{};
+    parameters.type = cudaGraphNodeTypeConditional;
+    parameters.conditional = {condition, cudaGraphCondTypeIf, 1, nullptr};
+    REQUIRE(cudaGraphAddNode(&node, graph, &last, nullptr, 1, &parameters) == cudaSuccess);
+    REQUIRE(cudaGraphAddChildGraphNode(&inside, parameters.conditional.phGraph_out[0], nullptr, 0, body) == cudaSuccess);
+    cudaGraphExec_t executable;
+    REQUIRE(cudaGraphInstantiate(&executable, graph) == cudaSuccess);
+    CHECK(cudaGraphDestroy(body) == cudaSuccess);
+    for (int i = 0; i < 2; ++i) CHECK(cudaGraphLaunch(executable, a) == cudaSuccess);
+    CHECK(x.host() == std::vector<float>{2});
+    CHECK(y.host() == std::vector<float>{2});
+    cudaMemset(x.data, 0xff, 4);  // NaN is not positive
+    cudaDeviceSynchronize();
+    CHECK(cudaGraphLaunch(executable, a) == cudaSuccess);
+    CHECK(y.host() == std::vector<float>{2});
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(graph);
+    graph = nullptr;
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "conditions that a device refuses") {
+  OnDevice<float> x(std::vector<float>{1.0f});
+  auto capture = [&](bool on_host) {
+    begin();
+    start(add, 1, 1, 0, a, x.data, x.data, 1);
+    if (on_host) cudaLaunchHostFunc(a, [](void*) {}, nullptr);
+    REQUIRE(end() == cudaSuccess);
+    return graph;
+  };
+  cudaGraph_t first = capture(false), second = capture(false), host = capture(true);
+  cudaGraphConditionalHandle condition = 0;
+  REQUIRE(cudaGraphConditionalHandleCreate(&condition, first, 0, 0) == cudaSuccess);
+  CHECK(add_conditional(second, condition, host) == cudaErrorInvalidValue);  // another graph's
+  CHECK(add_conditional(first, condition + 1, host) == cudaErrorInvalidValue);
+  CHECK(add_conditional(first, condition, host) == cudaSuccess);
+  CHECK(add_conditional(first, condition, second) == cudaErrorInvalidValue);  // twice
+  cudaGraphExec_t executable;
+  CHECK(cudaGraphInstantiate(&executable, first) == cudaErrorInvalidValue);  // a host function in it
+  cudaGraphNode_t node;
+  CHECK(cudaGraphAddChildGraphNode(&node, second, nullptr, 0, first) == cudaErrorNotSupported);
+  for (cudaGraph_t g : {first, second, host}) cudaGraphDestroy(g);
+  graph = nullptr;
 }

@@ -194,6 +194,13 @@ __global__ void advance_kernel(int64_t* counter, int64_t by, int64_t modulo) {
   *counter = modulo > 0 ? n % modulo : n;
 }
 
+/// Whoever finds a number that is none says so; all of them write the same.
+template <class T>
+__global__ void check_finite_kernel(int64_t count, const T* x, int64_t* flag) {
+  for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < count; i += int64_t(gridDim.x) * kThreads)
+    if (!isfinite(Real<T>(x[i]))) *flag = 0;
+}
+
 /// The rule over a list, whose slots `slot_of` makes.
 template <class R, class Rule, class Slots, class F>
 void update_list(Context& context, const Rule& rule, const Slots& slots, F&& slot_of) {
@@ -291,6 +298,14 @@ void ema(Context& context, std::span<const EmaSlot> slots, double momentum) {
 
 void advance(Context& context, Out counter, int64_t by, int64_t modulo) {
   launch(advance_kernel, 1, 1, 0, stream(context), counter.as<int64_t>(), by, modulo);
+}
+
+void check_finite(Context& context, In x, Out flag) {
+  int64_t blocks = std::min<int64_t>(ceil_div(x.count(), kThreads), 1024);
+  visit_float(x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    launch(check_finite_kernel<T>, dim3(grid_size(blocks)), kThreads, 0, stream(context), x.count(), x.as<T>(), flag.as<int64_t>());
+  });
 }
 
 void squared_norm(Context& context, std::span<const NormSlot> slots, Out y) {
