@@ -37,11 +37,11 @@ make -C "$build" -j "$(nproc)" -O plumage > "$log" 2>&1 || {
 times > "$build/times"
 echo "built: $(tail -n 1 "$build/times") of processor time (user, system)"
 
-# The kernels.
-spills=$(grep -cE '[1-9][0-9]* bytes spill' "$log")
-if [ "$spills" -ne 0 ]; then
-  grep -B 2 -E '[1-9][0-9]* bytes spill' "$log"
-  fail "$spills kernels spill registers"
+# The kernels; CUB's are its own.
+awk '/Function properties for/ { name = $NF } /[1-9][0-9]* bytes spill/ && name !~ /^_ZN3cub/ { print name; print }' "$log" > "$build/spills"
+if [ -s "$build/spills" ]; then
+  cat "$build/spills"
+  fail "kernels spill registers"
 fi
 wide='batch_norm_stats_chunk batch_norm_apply batch_norm_bwd_chunk batch_norm_bwd_apply map_kernel update_list max_pool_fwd
   max_pool_bwd upsample_fwd upsample_bwd
@@ -60,7 +60,7 @@ for arch in 80 90; do
     grep "$kernel" "$ptx/kernels" | awk '$2 > 0 { found = 1 } END { exit !found }' ||
       fail "sm_$arch: no $kernel loads 16 bytes at a time"
   done
-  echo "sm_$arch: $entries kernels, none spills, $(awk '$2 > 0' "$ptx/kernels" | wc -l) load 16 bytes at a time"
+  echo "sm_$arch: $entries kernels, no spills, $(awk '$2 > 0' "$ptx/kernels" | wc -l) load 16 bytes at a time"
 done
 rm -rf "$ptx"
 

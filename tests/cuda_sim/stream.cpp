@@ -8,6 +8,7 @@
 #include "tests/cuda_sim/fail.h"
 #include "tests/cuda_sim/fiber.h"
 #include "tests/cuda_sim/memory.h"
+#include "tests/cuda_sim/library_call.h"
 #include "tests/cuda_sim/order.h"
 
 namespace cuda_sim {
@@ -218,6 +219,11 @@ int report_streams() {
     std::fprintf(stderr, "cuda_sim: at exit: %zu pieces of work were queued and never waited for\n", work),
         ++lines;
   return lines + report_events();
+}
+
+cudaError_t library_call(cudaStream_t handle, std::function<void()> work) {
+  auto stream = find_stream(handle);
+  return stream ? submit(*stream, {std::move(work)}) : cudaErrorInvalidResourceHandle;
 }
 
 }  // namespace cuda_sim

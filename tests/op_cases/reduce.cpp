@@ -164,6 +164,10 @@ Family reduce_family() {
   for (bool largest : {true, false}) {
     for (int64_t k : {1, 5, 13}) family.rows.push_back(top_k_row({7, 13}, k, largest, Domain::distinct));
     family.rows.push_back(top_k_row({2, 3, 257}, 20, largest, Domain::distinct));
+    for (Domain domain : {Domain::ties, Domain::specials}) {  // rows that a device sorts
+      family.rows.push_back(top_k_row({3, 700}, 20, largest, domain));
+      family.rows.push_back(top_k_row({2, 513}, 513, largest, domain));
+    }
     family.rows.push_back(top_k_row({1}, 1, largest, Domain::distinct));
     family.rows.push_back(top_k_row({0, 5}, 2, largest, Domain::distinct));
   }

@@ -1,4 +1,8 @@
-// The k first of a row in sorted order, and the gradient of picking elements out of a row.
+// The k first of a row in sorted order, by CUB where rows are long, and the gradient of picking elements out of a row.
+#include <cub/device/device_segmented_radix_sort.cuh>
+
+#include <utility>
+
 #include "tensor/backend/cuda/device_code.h"
 #include "tensor/backend/cuda/launch.h"
 #include "tensor/backend/cuda/ops.h"
@@ -6,24 +10,16 @@
 namespace plumage::cuda {
 namespace {
 
-/// An element and where it stood; index -1 is no element.
+/// Whether element a of a row stands before b: by value, NaN last, ties by place.
 template <class R>
-struct Entry {
-  R value;
-  int64_t index;
-};
-
-/// Whether a stands before b: by value, NaN last, ties by index, no element behind all.
-template <class R>
-__device__ bool before(Entry<R> a, Entry<R> b, bool largest) {
-  if (a.index < 0 || b.index < 0) return b.index < 0 && a.index >= 0;
-  bool a_nan = a.value != a.value, b_nan = b.value != b.value;
+__device__ bool before(R a, int64_t a_place, R b, int64_t b_place, bool largest) {
+  bool a_nan = a != a, b_nan = b != b;
   if (a_nan != b_nan) return b_nan;
-  if (a_nan || a.value == b.value) return a.index < b.index;
-  return largest ? a.value > b.value : a.value < b.value;
+  if (a_nan || a == b) return a_place < b_place;
+  return largest ? a > b : a < b;
 }
 
-/// Each element counts those before it: its place. For rows that are short, or of which most is wanted.
+/// Each element counts those before it: its place. For short rows.
 template <class T>
 __global__ void top_k_count_kernel(int64_t rows, int64_t columns, int64_t k, const T* x, T* values,
                                    int64_t* index, bool largest) {
@@ -32,74 +28,96 @@ __global__ void top_k_count_kernel(int64_t rows, int64_t columns, int64_t k, con
   if (i >= rows * columns) return;
   int64_t r = quotient(i, columns), c = i - r * columns, place = 0;
   const T* row = x + r * columns;
-  Entry<R> own{R(row[c]), c};
-  for (int64_t other = 0; other < columns; ++other)
-    place += before(Entry<R>{R(row[other]), other}, own, largest);
+  R own = R(row[c]);
+  for (int64_t other = 0; other < columns; ++other) place += before(R(row[other]), other, own, c, largest);
   if (place >= k) return;
   values[r * k + place] = row[c];
   index[r * k + place] = c;
 }
 
-/// entries [2 * kept], a power of two, into order: bitonic sort.
-template <class R>
-__device__ void sort_shared(Entry<R>* entries, int n, bool largest) {
-  for (int run = 2; run <= n; run *= 2)
-    for (int distance = run / 2; distance > 0; distance /= 2) {
-      __syncthreads();
-      for (int i = int(threadIdx.x); i < n / 2; i += int(blockDim.x)) {
-        int low = i / distance * 2 * distance + i % distance, high = low + distance;
-        bool up = (low & run) == 0;
-        Entry<R> a = entries[low], b = entries[high];
-        if (before(b, a, largest) != up) continue;
-        entries[low] = b;
-        entries[high] = a;
-      }
-    }
-  __syncthreads();
-}
-
-/// The best `kept` so far stay in the first half; the row passes through the second, `kept` elements at a
-/// time.
 template <class T>
-__global__ void top_k_merge_kernel(int64_t rows, int64_t columns, int kept, int64_t k, const T* x, T* values,
-                                   int64_t* index, bool largest) {
-  using R = Real<T>;
-  PLUMAGE_DYNAMIC_SHARED(Entry<R>, entries);
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const T* row = x + r * columns;
-    for (int i = int(threadIdx.x); i < kept; i += int(blockDim.x)) entries[i] = {R(0), -1};
-    for (int64_t first = 0; first < columns; first += kept) {
-      for (int i = int(threadIdx.x); i < kept; i += int(blockDim.x)) {
-        int64_t c = first + i;
-        entries[kept + i] = c < columns ? Entry<R>{R(row[c]), c} : Entry<R>{R(0), -1};
-      }
-      sort_shared(entries, 2 * kept, largest);
-    }
-    for (int64_t i = threadIdx.x; i < k; i += blockDim.x) {
-      values[r * k + i] = row[entries[i].index];
-      index[r * k + i] = entries[i].index;
-    }
-    __syncthreads();  // before the next row overwrites the entries
-  }
+using Bits = std::conditional_t<sizeof(T) == 8, uint64_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
+
+/// A number without a sign that grows as elements do, or shrinks if the largest is to be first; -0 is 0, NaN the last.
+template <class T>
+__device__ Bits<T> sort_key(T x, bool largest) {
+  constexpr Bits<T> kSign = Bits<T>(Bits<T>(1) << (8 * sizeof(T) - 1)), kLast = Bits<T>(~Bits<T>(0));
+  Real<T> value = Real<T>(x);
+  if (value != value) return kLast;
+  Bits<T> bits = 0;
+  if (value != 0) memcpy(&bits, &x, sizeof bits);
+  bits = Bits<T>(bits & kSign ? ~bits : bits | kSign);
+  return largest ? Bits<T>(~bits) : bits;
 }
 
-constexpr int64_t kMostKept = 1024;  // 2 * 1024 entries of 16 bytes: 32 KiB of shared memory
-constexpr int64_t kShortRow = 512;   // up to here counting costs less than sorting
+/// Keys and places of whole rows, and where each row begins.
+template <class T>
+__global__ void sort_keys_kernel(int64_t rows, int64_t columns, const T* x, Bits<T>* keys, int32_t* places, int32_t* begins,
+                                 bool largest) {
+  int64_t i = thread_index();
+  if (i <= rows) begins[i] = int32_t(i * columns);
+  if (i >= rows * columns) return;
+  keys[i] = sort_key(x[i], largest);
+  places[i] = int32_t(i - quotient(i, columns) * columns);
+}
+
+/// The k first of each sorted row.
+template <class T>
+__global__ void take_sorted_kernel(int64_t rows, int64_t columns, int64_t k, const T* x, const int32_t* places, T* values,
+                                   int64_t* index) {
+  int64_t i = thread_index();
+  if (i >= rows * k) return;
+  int64_t r = quotient(i, k), c = places[r * columns + (i - r * k)];
+  values[i] = x[r * columns + c];
+  index[i] = c;
+}
+
+constexpr int64_t kShortRow = 512;         // up to here counting costs less than sorting
+constexpr int64_t kMostSorted = 1 << 26;   // elements at once: a gigabyte of scratch memory in f32
+
+/// Rows in order by CUB's radix sort, which keeps ties as they were.
+template <class T>
+void sort_rows(Context& context, int64_t rows, int64_t columns, int64_t k, const T* x, T* values, int64_t* index, bool largest) {
+  int64_t count = rows * columns;
+  auto rounded = [](int64_t bytes) { return ceil_div(bytes, 256) * 256; };
+  int64_t keys_bytes = rounded(count * int64_t(sizeof(T))), places_bytes = rounded(count * 4);
+  size_t work_bytes = 0;
+  auto sort = [&](void* work, Bits<T>* keys, Bits<T>* sorted_keys, int32_t* places, int32_t* sorted_places, int32_t* begins) {
+    check(cub::DeviceSegmentedRadixSort::SortPairs(work, work_bytes, keys, sorted_keys, places, sorted_places, int(count),
+                                                   int(rows), begins, begins + 1, 0, int(8 * sizeof(T)), stream(context)),
+          "CUB's segmented radix sort");
+  };
+  int32_t* nothing = nullptr;
+  sort(nullptr, nullptr, nullptr, nothing, nothing, nothing);  // how much it needs
+  auto* at = static_cast<char*>(
+      context.scratch(2 * keys_bytes + 2 * places_bytes + rounded((rows + 1) * 4) + int64_t(work_bytes)));
+  auto take = [&](int64_t bytes) { return std::exchange(at, at + bytes); };
+  auto *keys = reinterpret_cast<Bits<T>*>(take(keys_bytes)), *sorted_keys = reinterpret_cast<Bits<T>*>(take(keys_bytes));
+  auto *places = reinterpret_cast<int32_t*>(take(places_bytes)), *sorted_places = reinterpret_cast<int32_t*>(take(places_bytes));
+  auto* begins = reinterpret_cast<int32_t*>(take(rounded((rows + 1) * 4)));
+  launch(sort_keys_kernel<T>, blocks_for(count), kThreads, 0, stream(context), rows, columns, x, keys, places, begins, largest);
+  sort(at, keys, sorted_keys, places, sorted_places, begins);
+  launch(take_sorted_kernel<T>, blocks_for(rows * k), kThreads, 0, stream(context), rows, columns, k, x, sorted_places, values,
+         index);
+}
 
 }  // namespace
 
 void top_k(Context& context, In x, Out values, Out index, bool largest) {
+  if (values.count() == 0) return;
   int64_t columns = x.shape[-1], k = values.shape[-1], rows = values.count() / k;
+  if (columns > kMostSorted) throw ShapeError(message("top_k: rows of ", columns, " elements: a device takes ", kMostSorted));
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (columns <= kShortRow || k > kMostKept)
+    const T* from = x.as<T>();
+    T* to = values.as<T>();
+    auto* places = index.as<int64_t>();
+    if (columns <= kShortRow)
       return launch(top_k_count_kernel<T>, blocks_for(rows * columns), kThreads, 0, stream(context), rows,
-                    columns, k, x.as<T>(), values.as<T>(), index.as<int64_t>(), largest);
-    int kept = 256;
-    while (kept < k) kept *= 2;
-    size_t shared = size_t(2 * kept) * sizeof(Entry<Real<T>>);
-    launch(top_k_merge_kernel<T>, blocks_for_rows(rows), kThreads, shared, stream(context), rows, columns,
-           kept, k, x.as<T>(), values.as<T>(), index.as<int64_t>(), largest);
+                    columns, k, from, to, places, largest);
+    int64_t at_once = kMostSorted / columns;
+    for (int64_t r = 0; r < rows; r += at_once)
+      sort_rows(context, std::min(at_once, rows - r), columns, k, from + r * columns, to + r * k, places + r * k, largest);
   });
 }
 
