@@ -32,6 +32,7 @@ struct Allocation {
   char* pages;  // what mprotect is told
   size_t page_bytes;
   char* end;  // of the user's bytes; from here to the end of the pages: red
+  bool touched = false;  // since the device began to run: readable and writable
 };
 
 struct Memory {
@@ -48,7 +49,7 @@ Memory& memory() {
   return *instance;
 }
 
-const std::pair<char* const, Allocation>* allocation_at(const void* pointer) {
+std::pair<char* const, Allocation>* allocation_at(const void* pointer) {
   auto* at = static_cast<char*>(const_cast<void*>(pointer));
   auto it = memory().device.upper_bound(at);
   if (it == memory().device.begin()) return nullptr;
@@ -58,14 +59,22 @@ const std::pair<char* const, Allocation>* allocation_at(const void* pointer) {
 
 struct sigaction handler_before {};
 
-// The host touched device memory, or a kernel something that is not its own. One line, then abort.
+void protect(const Allocation& a, int protection) { mprotect(a.pages, a.page_bytes, protection); }
+
+// While the device runs, an allocation opens when it is first touched: there may be hundreds, of which a kernel sees three.
+// Else the host touched device memory, or a kernel something that is not its own: one line, then abort.
 void on_segv(int, siginfo_t* info, void*) {
   auto* at = static_cast<char*>(info->si_addr);
   Memory& m = memory();
   if (stack_overflowed(at)) fail("the thread's stack overflowed");
   if (m.arena && at >= m.arena && at < m.arena + kArenaBytes) {
-    const auto* hit = allocation_at(at);
-    if (hit && (!m.open || m.host_function))
+    auto* hit = allocation_at(at);
+    if (hit && m.open && !m.host_function && !hit->second.touched) {
+      protect(hit->second, PROT_READ | PROT_WRITE);
+      hit->second.touched = true;
+      return;
+    }
+    if (hit)
       fail(
           "the host touches device memory: byte %zd of an allocation of %zd bytes; copy it first "
           "(cudaMemcpyAsync, then wait)",
@@ -112,7 +121,6 @@ void watch_faults() {
 }
 
 char* pages_end(const Allocation& a) { return a.pages + a.page_bytes; }
-void protect(const Allocation& a, int protection) { mprotect(a.pages, a.page_bytes, protection); }
 
 // A range of reserved addresses, with a page to spare on either side, that no allocation uses.
 char* find_room(Memory& m, size_t bytes) {
@@ -198,7 +206,7 @@ void* allocate_device(size_t bytes) {
   ASAN_POISON_MEMORY_REGION(pages, static_cast<size_t>(start - pages));
   ASAN_POISON_MEMORY_REGION(allocation.end, static_cast<size_t>(pages + page_bytes - allocation.end));
 #endif
-  if (!m.open) protect(allocation, PROT_NONE);
+  protect(allocation, PROT_NONE);
   m.cursor = static_cast<size_t>(pages + page_bytes - m.arena);
   m.device.emplace(start, allocation);
   count().mallocs++;
@@ -238,27 +246,22 @@ bool free_pinned(void* pointer) {
   return true;
 }
 
-// Opens or closes all of the device's memory.
-static void open_device(bool open) {
-  watch_faults();
-  for (const auto& [start, allocation] : memory().device)
-    protect(allocation, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+static void close_device() {
+  for (auto& [start, allocation] : memory().device)
+    if (std::exchange(allocation.touched, false)) protect(allocation, PROT_NONE);
 }
 
 DeviceRuns::DeviceRuns() {
-  if (memory().open++ == 0) open_device(true);
+  if (memory().open++ == 0) watch_faults();
 }
 DeviceRuns::~DeviceRuns() {
-  if (--memory().open == 0) open_device(false);
+  if (--memory().open == 0) close_device();
 }
 HostRuns::HostRuns() {
   memory().host_function = true;
-  open_device(false);
+  close_device();
 }
-HostRuns::~HostRuns() {
-  memory().host_function = false;
-  open_device(true);
-}
+HostRuns::~HostRuns() { memory().host_function = false; }
 
 int report_memory() {
   int lines = 0;
