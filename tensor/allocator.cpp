@@ -78,7 +78,7 @@ Allocator& Allocator::cpu() {
 Allocator& Allocator::of(Device device) {
   if (device.kind == Device::Kind::cpu) return cpu();
   static std::mutex mutex;
-  static std::map<int, Allocator*> devices;
+  static auto& devices = *new std::map<int, Allocator*>;  // a device is closed at exit, after the statics
   std::lock_guard lock(mutex);
   Allocator*& allocator = devices[device.index];
   if (!allocator) {

@@ -173,7 +173,7 @@ cudnnStatus_t hand_out(const std::vector<DescriptorRef>& from, Type type, int64_
 template <class T>
 cudnnStatus_t hand_out_values(const std::vector<T>& from, int64_t most, int64_t* count, void* values) {
   *count = static_cast<int64_t>(from.size());
-  if (values) std::memcpy(values, from.data(), static_cast<size_t>(std::min(most, *count)) * sizeof(T));
+  if (values) std::copy_n(from.data(), std::min(most, *count), static_cast<T*>(values));
   return CUDNN_STATUS_SUCCESS;
 }
 

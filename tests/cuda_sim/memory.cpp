@@ -31,7 +31,7 @@ size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 struct Allocation {
   char* pages;  // what mprotect is told
   size_t page_bytes;
-  char* end;  // of the user's bytes; from here to the end of the pages: red
+  char* end;             // of the user's bytes; from here to the end of the pages: red
   bool touched = false;  // since the device began to run: readable and writable
 };
 
@@ -61,12 +61,12 @@ struct sigaction handler_before {};
 
 void protect(const Allocation& a, int protection) { mprotect(a.pages, a.page_bytes, protection); }
 
-// While the device runs, an allocation opens when it is first touched: there may be hundreds, of which a kernel sees three.
-// Else the host touched device memory, or a kernel something that is not its own: one line, then abort.
+// While the device runs, an allocation opens when it is first touched: there may be hundreds, of which a
+// kernel sees three. Else the host touched device memory, or a kernel something that is not its own: one
+// line, then abort.
 void on_segv(int, siginfo_t* info, void*) {
   auto* at = static_cast<char*>(info->si_addr);
   Memory& m = memory();
-  if (stack_overflowed(at)) fail("the thread's stack overflowed");
   if (m.arena && at >= m.arena && at < m.arena + kArenaBytes) {
     auto* hit = allocation_at(at);
     if (hit && m.open && !m.host_function && !hit->second.touched) {
@@ -88,6 +88,7 @@ void on_segv(int, siginfo_t* info, void*) {
         "bytes, ends %zd bytes before",
         static_cast<void*>(at), it->second.end - it->first, at - it->second.end);
   }
+  if (stack_overflowed(at)) fail("the thread's stack overflowed");
   if (std::string place = current_place(); !place.empty())
     fail("touches %p, which is nobody's memory", static_cast<void*>(at));
   sigaction(SIGSEGV, &handler_before, nullptr);  // not ours: let it happen again, to whom it concerns
