@@ -109,7 +109,7 @@ else
   tests test-training 90 "$build/test_ssl" '-tc=device:*'
 fi
 tests test-device 60 "$build/test_tensor" '-tc=device:*'
-tests test-program 90 "$build/test_cli" '-tc=a checkpoint holds no device*'
+tests test-program 90 "$build/test_cli" '-tc=a checkpoint holds no device*,the type of compute*'
 limit=$([ -n "$rehearse" ] && echo 600 || echo 75)
 measure supervised "$limit"
 measure moco "$limit"
