@@ -48,6 +48,8 @@ Var l2_normalize(const Var& x, double epsilon = 1e-12);
 Var gather_rows(const Var& x, const Tensor& index);
 /// Per-row loss [B]; labels i64 [B].
 Var cross_entropy(const Var& logits, const Tensor& labels);
+/// logsumexp over keys [K, d] of scale * q keys^T, [B]: InfoNCE's sum over a queue, whose keys get no gradient.
+Var attend(const Var& q, const Tensor& keys, double scale);
 
 // --- matrix products and convolution (rules/matmul.cpp, rules/conv.cpp)
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);

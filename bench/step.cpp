@@ -108,7 +108,7 @@ std::string family_of(std::string_view op) {
   if (begins("max_pool") || begins("avg_pool") || begins("global_avg") || begins("upsample")) return "pooling, upsampling";
   if (op == "make_views") return "views of pictures";
   if (op == "sgd" || op == "adam" || op == "ema") return "updates";
-  if (begins("softmax") || begins("log") || begins("cross") || begins("l2")) return "softmax, losses";
+  if (begins("softmax") || begins("log") || begins("cross") || begins("attend") || begins("l2")) return "softmax, losses";
   return "pointwise, copies, sums";
 }
 

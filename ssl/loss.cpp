@@ -49,12 +49,11 @@ Var queue_loss(const Var& q, const Tensor& k, const Tensor& queue, double tau, D
   int64_t batch = q.size(0);
   expect_shape(k, {batch, q.size(1)}, "queue_loss: k");
   expect_shape(queue, {-1, q.size(1)}, "queue_loss: queue");
-  Var positive = scale(row_dot(q, Var(k)), 1 / tau);                      // [B, 1]
-  Var negatives = scale(matmul(q, Var(queue), false, true), 1 / tau);     // [B, K]
-  if (denominator == Denominator::without_positive)
-    return sub(logsumexp(negatives), reshape(positive, {batch}));
+  Var positive = scale(row_dot(q, Var(k)), 1 / tau);  // [B, 1]
+  Var negatives = attend(q, queue, 1 / tau);          // [B]: logsumexp over the queue
+  if (denominator == Denominator::without_positive) return sub(negatives, reshape(positive, {batch}));
   Tensor labels = Tensor::zeros({batch}, DType::i64, q.value().device());  // the positive stands first
-  return cross_entropy(concat({positive, negatives}, 1), labels);
+  return cross_entropy(concat({positive, reshape(negatives, {batch, 1})}, 1), labels);
 }
 
 Var batch_loss(const Var& a, const Var& b, double tau, Denominator denominator) {

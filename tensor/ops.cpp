@@ -354,6 +354,19 @@ std::pair<Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labe
   return {loss, lse};
 }
 
+Attention attend(const Tensor& q, const Tensor& keys, double scale) {
+  check_float(q, "attend", "q");
+  check_rank(q, 2, "attend", "q", "[B, d]");
+  check_like(keys, q, "attend", "keys");
+  check_rank(keys, 2, "attend", "keys", "[K, d]");
+  if (keys.size(0) == 0) throw ShapeError("attend: no keys");
+  check_shape(keys, {keys.size(0), q.size(1)}, "attend", "keys");
+  Attention a{Tensor::empty({q.size(0)}, q.dtype(), q.device()), like(q)};
+  profile_count(4 * double(q.count()) * double(keys.size(0)));
+  DISPATCH(attend, q, in(q), in(keys), out(a.lse), out(a.mean), scale);
+  return a;
+}
+
 Tensor cross_entropy_bwd(const Tensor& logits, const Tensor& labels, const Tensor& lse, const Tensor& dloss) {
   check_float(logits, "cross_entropy_bwd", "logits");
   check_rank(logits, 2, "cross_entropy_bwd", "logits", "[B, C]");

@@ -115,6 +115,10 @@ NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const 
 /// -log softmax(logits)[label] by row: logits [B, C], labels i64 [B] in 0..C-1 -> loss [B], and logsumexp [B].
 std::pair<Tensor, Tensor> cross_entropy(const Tensor& logits, const Tensor& labels);
 Tensor cross_entropy_bwd(const Tensor& logits, const Tensor& labels, const Tensor& lse, const Tensor& dloss);
+/// InfoNCE's sum over a queue. Of s = scale * q keys^T, [B, K], of which only a block of keys is there at once: logsumexp
+/// over the K keys, [B], and the mean of the keys weighted by softmax(s), [B, d], which is the gradient of lse by scale * q.
+struct Attention { Tensor lse, mean; };
+Attention attend(const Tensor& q, const Tensor& keys, double scale);
 
 // --- updates in place; all tensors f32 or f64, of one count a slot
 /// A constant_lr slot does not follow the schedule.

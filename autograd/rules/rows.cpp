@@ -132,4 +132,12 @@ Var cross_entropy(const Var& logits, const Tensor& labels) {
   });
 }
 
+Var attend(const Var& q, const Tensor& keys, double scale) {
+  auto [lse, mean] = ops::attend(q.value(), keys, scale);
+  // dq = dlse * scale * softmax(scale q keys^T) keys
+  return record("attend", lse, {q}, [mean = mean, scale](const Tensor& dy, Gradients& d) {
+    d.add(0, [&] { return ops::mul(mean, ops::scale(dy, scale).reshape({-1, 1})); });
+  });
+}
+
 }  // namespace plumage

@@ -137,6 +137,7 @@ TEST_CASE("gradients: rows") {
            return exp(gather_rows(x[0], indices({2, 0, 2, 2})));
          },
          {random({4, 3})});
+  passes("attend", [](const auto& x) { return attend(x[0], random({6, 4}, 3), -2); }, {random({3, 4})});
   passes("cross_entropy",
          [](const auto& x) {
            return cross_entropy(x[0], indices({2, 0, 4, 4}));

@@ -90,6 +90,22 @@ Function cross_entropy_with(const std::string& fault) {
   };
 }
 
+// lse_i = log sum_k exp(q_i . k / tau) over the keys of a queue
+Function attend_with(const std::string& fault) {
+  return [fault](const std::vector<Var>& x) {
+    const double scale = 5;
+    Tensor keys = random({6, 4}, 2);
+    auto [lse, mean] = ops::attend(x[0].value(), keys, scale);
+    return std::vector{record("attend", lse, {x[0]}, [=, mean = mean, q = x[0].value()](const Tensor& dy, Gradients& d) {
+      Tensor g = fault == "q in the keys' place" ? q : mean;
+      if (fault == "plain mean") g = ops::scale(ops::matmul(Tensor::full({3, 6}, 1, DType::f64), keys), 1.0 / 6);
+      if (fault != "no 1/tau") g = ops::scale(g, scale);
+      if (fault == "sign") g = ops::scale(g, -1);
+      d.add(0, fault == "cotangent forgotten" ? g : ops::mul(g, dy.reshape({-1, 1})));
+    })};
+  };
+}
+
 // loss_i = -log softmax(q_i . k / tau)[i], the loss of MoCo with the batch's other keys as negatives.
 Function info_nce_with(const std::string& fault) {
   return [fault](const std::vector<Var>& x) {
@@ -210,6 +226,7 @@ TEST_CASE("mutants: l2-normalise") {
 TEST_CASE("mutants: cross-entropy and InfoNCE") {
   reject_all(cross_entropy_with, {random({3, 5})},
              {"missing onehot", "missing softmax", "sign", "mean over the batch", "cotangent forgotten"});
+  reject_all(attend_with, {random({3, 4})}, {"q in the keys' place", "plain mean", "no 1/tau", "sign", "cotangent forgotten"});
   reject_all(info_nce_with, {random({3, 4}), random({3, 4}, 1)},
              {"missing onehot", "missing softmax", "no 1/tau", "no gradient to the keys"});
   reject_all(info_nce_with, {random({3, 4}), random({3, 4}, 1)}, {"keys: swapped axes"});

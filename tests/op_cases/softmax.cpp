@@ -1,4 +1,5 @@
 // Rows of softmax, log-softmax, logsumexp and cross-entropy, masked entries among them.
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -119,6 +120,39 @@ Row cross_entropy_row(int64_t B, int64_t C, Domain domain) {
           .empty = B == 0};
 }
 
+/// Numbers from -1 to 1 that every type holds.
+double key_number(int64_t i) { return double(i * 37 % 129 - 64) / 64; }
+
+/// Similarities and their softmax spelled out.
+Row attend_row(int64_t B, int64_t K, int64_t d, double scale) {
+  return {.name = message("attend [", B, ", ", d, "] to ", K, " keys, scale ", scale),
+          .op = Op::attend,
+          .inputs = {{{B, d}, Domain::normal}},
+          .apply =
+              [=](const std::vector<Var>& x) {
+                std::vector<double> numbers;
+                for (int64_t i = 0; i < K * d; ++i) numbers.push_back(key_number(i));
+                const Tensor& q = x[0].value();
+                Tensor keys = ops::cast(Tensor::from(numbers, {K, d}).to(q.device()), q.dtype());
+                return std::vector{attend(x[0], keys, scale), Var(ops::attend(q, keys, scale).mean)};
+              },
+          .formula =
+              [=](const std::vector<Values>& x) {
+                Values s({B, K}), lse({B}), mean({B, d});
+                for (int64_t b = 0; b < B; ++b) {
+                  for (int64_t k = 0; k < K; ++k)
+                    for (int64_t c = 0; c < d; ++c) s[b * K + k] += scale * x[0][b * d + c] * key_number(k * d + c);
+                  lse[b] = lse_of(s, b);
+                  for (int64_t k = 0; k < K; ++k)
+                    for (int64_t c = 0; c < d; ++c) mean[b * d + c] += std::exp(s[b * K + k] - lse[b]) * key_number(k * d + c);
+                }
+                return std::vector{lse, mean};
+              },
+          .tolerance = Tolerance::sum,
+          .gradient = B * K <= 1000 ? Gradient::checked : Gradient::compared,
+          .empty = B == 0};
+}
+
 }  // namespace
 
 Family softmax_family() {
@@ -138,9 +172,18 @@ Family softmax_family() {
   family.rows.push_back(cross_entropy_row(13, 31, Domain::masked));
   family.rows.push_back(with_nan(cross_entropy_row(31, 17, Domain::normal)));
 
+  for (auto [B, K, d] : {std::array<int64_t, 3>{1, 1, 1}, {3, 7, 5}, {13, 31, 17}, {0, 5, 3}})
+    for (double scale : {0.3, -1.0}) family.rows.push_back(attend_row(B, K, d, scale));
+  family.rows.push_back(attend_row(2, 600, 3, 2));     // more keys than a block of the CPU's
+  family.rows.push_back(attend_row(4100, 300, 2, 1));  // and of a device's
+  family.rows.push_back(with_nan(attend_row(5, 13, 4, 1)));
+
   Tensor x = Tensor::zeros({2, 3}), one = Tensor::zeros({}), i = Tensor::zeros({2, 3}, DType::i64);
   Tensor labels = Tensor::zeros({2}, DType::i64), outside = Tensor::full({2}, 3, DType::i64);
   family.errors = {
+      {"attend to none", {"attend", "no keys"}, [=] { ops::attend(x, Tensor::zeros({0, 3}), 1); }},
+      {"attend sizes", {"attend", "keys", "[4, 3]", "[4, 2]"}, [=] { ops::attend(x, Tensor::zeros({4, 2}), 1); }},
+      {"attend ranks", {"attend", "q", "[B, d]"}, [=] { ops::attend(one, x, 1); }},
       {"softmax of a scalar", {"softmax", "dimension"}, [=] { ops::softmax(one); }},
       {"log_softmax of integers", {"log_softmax", "x", "i64"}, [=] { ops::log_softmax(i); }},
       {"logsumexp of a scalar", {"logsumexp", "dimension"}, [=] { ops::logsumexp(one); }},

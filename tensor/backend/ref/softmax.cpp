@@ -1,6 +1,8 @@
 // Softmax, its logarithm, logsumexp and cross-entropy. An entry of -inf is masked: its weight is 0 and it
 // makes no NaN, and of a row that is masked altogether softmax is 0, log-softmax and logsumexp are -inf,
 // cross-entropy inf.
+#include <vector>
+
 #include "tensor/backend/ref/elements.h"
 
 namespace plumage::ref {
@@ -86,6 +88,30 @@ void cross_entropy(Context&, In logits, In labels, Out loss, Out lse) {
     double row_lse = log_sum_exp(in, r * columns, columns);
     out.set(r, -log_probability(in[r * columns + labels.as<int64_t>()[r]], row_lse));
     out_lse.set(r, row_lse);
+  }
+}
+
+void attend(Context&, In q, In keys, Out lse, Out mean, double scale) {
+  auto [rows, d] = Rows(q.shape);
+  int64_t count = keys.shape[0];
+  Reader x(q), key(keys);
+  Writer out_lse(lse), out_mean(mean);
+  std::vector<double> s(size_t(count), 0.0);
+  for (int64_t r = 0; r < rows; ++r) {
+    double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+    for (int64_t k = 0; k < count; ++k) {
+      double dot = 0;
+      for (int64_t c = 0; c < d; ++c) dot += x[r * d + c] * key[k * d + c];
+      s[size_t(k)] = scale * dot;
+      largest = std::max(largest, s[size_t(k)]);
+    }
+    for (double& v : s) sum += v = std::exp(v - largest);
+    out_lse.set(r, largest + std::log(sum));
+    for (int64_t c = 0; c < d; ++c) {
+      double m = 0;
+      for (int64_t k = 0; k < count; ++k) m += s[size_t(k)] * key[k * d + c];
+      out_mean.set(r * d + c, m / sum);
+    }
   }
 }
 
