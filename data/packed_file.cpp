@@ -76,17 +76,34 @@ std::string wish(const Dataset& dataset, int64_t short_side) {
   return text.str();
 }
 
+// Runs check(i) for all i by several threads; false as soon as one is false.
+bool all_of(size_t count, int threads, const std::function<bool(size_t)>& check) {
+  std::atomic<size_t> next = 0;
+  std::atomic<bool> sound = true;
+  std::vector<std::jthread> workers;
+  for (int t = 0; t < std::min<int64_t>(worker_threads(threads), int64_t(count)); ++t) {
+    workers.emplace_back([&] {
+      for (size_t i; sound && (i = next++) < count;) {
+        if (!check(i)) sound = false;
+      }
+    });
+  }
+  workers.clear();
+  return sound;
+}
+
 // What the sources were when they were decoded, and by what.
-std::string state_of_sources(const Dataset& dataset) {
+std::string state_of_sources(const Dataset& dataset, int threads) {
+  std::vector<struct stat> states(dataset.samples.size());
+  all_of(states.size(), threads, [&](size_t i) {
+    if (stat(dataset.samples[i].path.c_str(), &states[i]) != 0) states[i] = {};
+    return true;
+  });
   std::ostringstream text;
 #if PLUMAGE_HAS_JPEG
   text << "jpeg\n";
 #endif
-  for (const Sample& sample : dataset.samples) {
-    struct stat status{};
-    if (stat(sample.path.c_str(), &status) != 0) status = {};
-    text << status.st_size << ' ' << status.st_mtim.tv_sec << ' ' << status.st_mtim.tv_nsec << '\n';
-  }
+  for (const struct stat& s : states) text << s.st_size << ' ' << s.st_mtim.tv_sec << ' ' << s.st_mtim.tv_nsec << '\n';
   return text.str();
 }
 
@@ -181,22 +198,6 @@ class PartFile {
   bool done_ = false;
 };
 
-// Runs check(i) for all i by several threads; false as soon as one is false.
-bool all_of(size_t count, int threads, const std::function<bool(size_t)>& check) {
-  std::atomic<size_t> next = 0;
-  std::atomic<bool> sound = true;
-  std::vector<std::jthread> workers;
-  for (int t = 0; t < std::min<int64_t>(worker_threads(threads), int64_t(count)); ++t) {
-    workers.emplace_back([&] {
-      for (size_t i; sound && (i = next++) < count;) {
-        if (!check(i)) sound = false;
-      }
-    });
-  }
-  workers.clear();
-  return sound;
-}
-
 }  // namespace
 
 PackedFile::PackedFile(const fs::path& folder, const Dataset& dataset, const DecodeOptions& options) {
@@ -205,7 +206,7 @@ PackedFile::PackedFile(const fs::path& folder, const Dataset& dataset, const Dec
   if (!fs::is_directory(folder)) throw InputError(folder.string() + ": wanted a folder for caches of decoded pictures");
   std::string wanted = wish(dataset, options.short_side);
   path_ = folder / file_name(dataset, options.short_side, checksum_of(wanted));
-  uint64_t source = checksum_of(wanted + state_of_sources(dataset));
+  uint64_t source = checksum_of(wanted + state_of_sources(dataset, options.threads));
   if (!open(source, dataset, options.threads, true)) build(source, dataset, options);
 }
 

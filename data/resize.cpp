@@ -61,6 +61,18 @@ Axis make_axis(const views::Axis& from, int64_t outputs) {
   return axis;
 }
 
+/// A thread's last axis across (0) or down (1): the pictures of a data set come in few sizes.
+const Axis& kept_axis(int which, const views::Axis& from, int64_t outputs) {
+  struct Kept {
+    views::Axis from;
+    Axis axis;
+  };
+  thread_local std::array<Kept, 2> kept;
+  Kept& k = kept[size_t(which)];
+  if (k.axis.outputs() != outputs || !(k.from == from)) k = {from, make_axis(from, outputs)};
+  return k.axis;
+}
+
 /// Two blocks of 16 x 16 bytes, side by side, each turned: column i of the left one becomes the first half of v[i],
 /// that of the right one the second. Each round deals two halves of the rows together like cards.
 void turn(Bytes32 (&v)[kLanes]) {
@@ -281,7 +293,7 @@ Image resize(const PixelView& source, int64_t width, int64_t height, const Box& 
                              " pixels; it must be inside and not empty"));
   views::Axis across{source.width, 0, box.left, (box.right - box.left) / double(width)};
   views::Axis down{source.height, 0, box.top, (box.bottom - box.top) / double(height)};
-  return resize_axes(source, make_axis(across, width), make_axis(down, height));
+  return resize_axes(source, kept_axis(0, across, width), kept_axis(1, down, height));
 }
 
 std::array<views::Axis, 2> center_crop_axes(int64_t width, int64_t height, int64_t short_side, int64_t size) {
@@ -301,7 +313,7 @@ std::array<views::Axis, 2> center_crop_axes(int64_t width, int64_t height, int64
 
 Image resize_center_crop(const Image& image, int64_t short_side, int64_t size) {
   auto [across, down] = center_crop_axes(image.width, image.height, short_side, size);
-  return resize_axes(view(image), make_axis(across, size), make_axis(down, size));
+  return resize_axes(view(image), kept_axis(0, across, size), kept_axis(1, down, size));
 }
 
 }  // namespace plumage

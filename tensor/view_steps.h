@@ -71,6 +71,7 @@ inline constexpr int kPrecision = 22;
 struct Axis {
   int64_t size = 1, begin = 0;
   double low = 0, scale = 1;
+  bool operator==(const Axis&) const = default;
 
   PLUMAGE_HOST_DEVICE double stretch() const { return std::max(scale, 1.0); }
   /// The most source pixels that an output has.
