@@ -162,6 +162,7 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{5, 64, 64, 3}, {64, 7, 7, 3}, 2, 3},       // the stem
       {{3, 28, 28, 64}, {256, 1, 1, 64}, 1, 0},    // a few images, each a slice of dw
       {{33, 14, 14, 96}, {80, 1, 1, 96}, 1, 0},    // slices of three images, the last one whole
+      {{1, 128, 128, 16}, {16, 1, 1, 16}, 1, 0},   // one slice
       {{19, 8, 8, 256}, {512, 1, 1, 256}, 2, 0},   // a short last slice
       {{4, 7, 7, 1024}, {300, 1, 1, 1024}, 1, 0},  // slices of filters, the last one short
       {{4, 14, 14, 256}, {256, 3, 3, 256}, 2, 1},  //   3x3

@@ -235,6 +235,25 @@ bool dw_by_images(Context& context, In x, In dy, Out dw, Window window) {
   return true;
 }
 
+// Where a filter is one pixel, dw = dy^T x over all pixels: a product, faster than oneDNN's convolution by a tenth to a quarter.
+void dw_by_products(Context& context, In x, In dy, Out dw) {
+  const int64_t K = dw.shape[0], C = dw.shape[3], area = dy.shape[1] * dy.shape[2], floats = round_up(K * C, 16);
+  Chunks images(x.shape[0], 1, kSlices);
+  auto* sums = static_cast<float*>(context.scratch(images.number * floats * 4, kScratchPartials));
+  parallel(context, images.number, 1, [&](int64_t begin, int64_t end) {
+    OneThread alone;  // so that no product is cut
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t first = images.begin(i) * area, pixels = images.end(i) * area - first;
+      dnnl_sgemm('T', 'N', K, C, pixels, 1, dy.as<float>() + first * K, K, x.as<float>() + first * C, C, 0, sums + i * floats, C);
+    }
+  });
+  parallel(context, K * C, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 1; i < images.number; ++i)
+      for (int64_t j = begin; j < end; ++j) sums[j] += sums[i * floats + j];
+    std::copy(sums + begin, sums + end, dw.as<float>() + begin);
+  }, 16);
+}
+
 // Slices of the filters, which need dy's channels apart: little to copy where the filters are large.
 bool dw_by_outputs(Context& context, In x, In dy, Out dw, Window window) {
   OneDnn& dnn = OneDnn::of(context);
@@ -291,7 +310,11 @@ bool conv2d_dx_onto(Context& context, In dy, In w, Out dx, Window window) {
 }
 
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
-  return dw.count() < kLargeFilters ? dw_by_images(context, x, dy, dw, window) : dw_by_outputs(context, x, dy, dw, window);
+  if (dw.count() >= kLargeFilters) return dw_by_outputs(context, x, dy, dw, window);
+  bool one_pixel = dw.shape[1] * dw.shape[2] == 1 && window.stride == 1 && window.pad == 0;
+  if (!one_pixel || dw.dtype != DType::f32) return dw_by_images(context, x, dy, dw, window);
+  dw_by_products(context, x, dy, dw);
+  return true;
 }
 
 }  // namespace plumage::cpu::onednn
