@@ -110,6 +110,7 @@ Family batch_norm_family() {
                         {{4, 3, 5, 7}, 2, false, none},
                         {{6, 2, 3, 11}, 3, true, relu},
                         {{8, 65}, 4, false, relu},
+                        {{1154, 33}, 2, false, none},  // ten pieces a group
                         {{2, 7, 7, 64}, 1, true, relu, Domain::normal, " (layer1, 28 px)"}};
   for (const Norm& n : norms) {
     family.rows.push_back(batch_norm_row(n));

@@ -5,17 +5,18 @@
 namespace plumage::op_cases {
 namespace {
 
-// As floats of any type the sentinel is a NaN, so that what is read outside of the contents shows in a
-// result.
-constexpr unsigned char kSentinel = 0xff;
+constexpr unsigned char kNan = 0xff, kSmall = 0xa5;  // as floats of any type
 constexpr int64_t kMargin = 128;
 
 }  // namespace
 
-GuardedBuffer::GuardedBuffer(const void* contents, int64_t bytes, int64_t shift, Device device)
-    : begin_(kMargin + shift), bytes_(bytes), image_(Tensor::empty({begin_ + bytes + kMargin}, DType::u8)) {
+GuardedBuffer::GuardedBuffer(const void* contents, int64_t bytes, int64_t shift, Device device, bool written)
+    : sentinel_(written ? kSmall : kNan),
+      begin_(kMargin + shift),
+      bytes_(bytes),
+      image_(Tensor::empty({begin_ + bytes + kMargin}, DType::u8)) {
   auto* image = static_cast<unsigned char*>(image_.raw());
-  std::memset(image, kSentinel, size_t(image_.bytes()));
+  std::memset(image, sentinel_, size_t(image_.bytes()));
   if (bytes) std::memcpy(image + begin_, contents, size_t(bytes));
   memory_ = image_;
   if (device.kind == Device::Kind::cpu) return;
@@ -33,7 +34,7 @@ const unsigned char* GuardedBuffer::fetch() {
 std::optional<int64_t> GuardedBuffer::damage() const {
   auto* image = static_cast<const unsigned char*>(image_.raw());
   for (int64_t i = 0; i < image_.count(); ++i)
-    if ((i < begin_ || i >= begin_ + bytes_) && image[i] != kSentinel) return i - begin_;
+    if ((i < begin_ || i >= begin_ + bytes_) && image[i] != sentinel_) return i - begin_;
   return std::nullopt;
 }
 

@@ -9,8 +9,10 @@ namespace plumage::op_cases {
 
 class GuardedBuffer {
  public:
-  /// A copy of `bytes` from `contents`, `shift` bytes behind an address that is a multiple of 64.
-  GuardedBuffer(const void* contents, int64_t bytes, int64_t shift, Device device);
+  /// A copy of `bytes` from `contents`, `shift` bytes behind an address that is a multiple of 64. What is read only lies
+  /// between NaNs, which show in a result. What is written lies between small numbers: a NaN that is worked upon stays
+  /// the same NaN.
+  GuardedBuffer(const void* contents, int64_t bytes, int64_t shift, Device device, bool written);
 
   /// The bytes where a kernel finds them.
   void* data();
@@ -20,6 +22,7 @@ class GuardedBuffer {
   std::optional<int64_t> damage() const;
 
  private:
+  unsigned char sentinel_;
   int64_t begin_, bytes_;
   Tensor image_;   // zone, contents, zone
   Tensor memory_;  // the same on the device; image_ itself on the CPU

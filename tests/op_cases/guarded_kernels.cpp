@@ -14,8 +14,8 @@ GuardedKernels* active = nullptr;  // tests are single-threaded
 /// A view's bytes between guards, on the target's device.
 class HeldBytes {
  public:
-  HeldBytes(const void* data, int64_t count, DType dtype) : bytes_(count * size_of(dtype)) {
-    if (data) buffer_.emplace(data, bytes_, active->shift(size_of(dtype)), active->device());
+  HeldBytes(const void* data, int64_t count, DType dtype, bool written) : bytes_(count * size_of(dtype)) {
+    if (data) buffer_.emplace(data, bytes_, active->shift(size_of(dtype)), active->device(), written);
   }
   void* data() { return buffer_ ? buffer_->data() : nullptr; }
   int64_t bytes() const { return bytes_; }
@@ -49,7 +49,7 @@ template <>
 struct Held<In> {
   In in, guarded;
   HeldBytes bytes;
-  explicit Held(const In& i) : in(i), guarded(i), bytes(i.data, i.count(), i.dtype) {
+  explicit Held(const In& i) : in(i), guarded(i), bytes(i.data, i.count(), i.dtype, false) {
     if (active->device().kind != Device::Kind::cpu) guarded.data = bytes.data();
   }
   const In& view() const { return guarded; }
@@ -64,7 +64,7 @@ template <>
 struct Held<Out> {
   Out real, guarded;
   HeldBytes bytes;  // begin as the output's own: some kernels read what they write to
-  explicit Held(const Out& out) : real(out), guarded(out), bytes(out.data, out.count(), out.dtype) {
+  explicit Held(const Out& out) : real(out), guarded(out), bytes(out.data, out.count(), out.dtype, true) {
     guarded.data = bytes.data();
   }
   const Out& view() const { return guarded; }
