@@ -3,12 +3,13 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
+TARGET ?= all
 PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libmatio-dev libstb-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev doctest-dev
 
 # Nothing after the closing line of a target, not even make's own.
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test test-fast test-sim build setup sanitize sim bench format clean help
+.PHONY: demo test test-fast test-sim races build setup sanitize sim bench format clean help
 
 help:
 	@echo "make demo       build, then train and judge encoders on a synthetic set (about 6 minutes on two cores)"
@@ -16,9 +17,10 @@ help:
 	@echo "make test-fast  the tests without the slow ones"
 	@echo "make build      build/plumage"
 	@echo "make bench      a short set of timings"
-	@echo "make sanitize   the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make sanitize   the fast tests, on the simulated device too, under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make sim        build-sim/plumage, with the CUDA backend on a simulated device (tests/cuda_sim)"
 	@echo "make test-sim   the tests of the CUDA backend on the simulated device"
+	@echo "make races      op rows and views on the simulated device, whose kernels ThreadSanitizer watches"
 	@echo "make setup      install the libraries that are missing (Debian; done by the others when needed)"
 
 demo: build
@@ -28,7 +30,7 @@ build: setup
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@grep 'plumage:' $(BUILD).log || true
 	@rm -f $(BUILD).log
-	cmake --build $(BUILD) -j $(JOBS)
+	cmake --build $(BUILD) -j $(JOBS) --target $(TARGET)
 
 test: build
 	@tests/run.sh $(BUILD)
@@ -37,13 +39,17 @@ test-fast: build
 	@tests/run.sh $(BUILD) --fast
 
 sanitize:
-	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
+	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM -DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
 
 sim:
 	@$(MAKE) build BUILD=build-sim CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM $(CMAKE_FLAGS)"
 
 test-sim: sim
 	@PLUMAGE_THREADS=1 OMP_WAIT_POLICY=passive tests/run.sh build-sim --device
+
+races:
+	@$(MAKE) sim TARGET=races
+	@PLUMAGE_THREADS=1 OMP_WAIT_POLICY=passive tests/run.sh build-sim/races --races
 
 bench: build
 	@bench/run.sh $(BUILD)

@@ -4,8 +4,6 @@
 # PTX for later ones. AUTO is ON where nvcc, cuDNN and a device are, else OFF: who has no device does not wait for nvcc.
 # Gives PLUMAGE_HAS_CUDA; plumage_cuda_backend(TARGET) adds the backend to a library.
 
-option(PLUMAGE_SIM_RACES "with PLUMAGE_CUDA=SIM: ThreadSanitizer watches the kernels on the simulated device" OFF)
-
 if(NOT PLUMAGE_CUDA MATCHES "^(AUTO|ON|OFF|SIM)$")
   message(FATAL_ERROR "plumage: PLUMAGE_CUDA=${PLUMAGE_CUDA}: wanted AUTO, ON, OFF or SIM")
 endif()
@@ -61,36 +59,54 @@ elseif(PLUMAGE_CUDA STREQUAL "ON")
 endif()
 message(STATUS "plumage: CUDA ${PLUMAGE_HAS_CUDA} (${plumage_why})")
 
-# The race detector watches what is compiled with this: kernels, and the tests that plant faults. Not the simulator's own
-# bookkeeping, which all its fibers share, nor the CPU's code, whose OpenMP it does not know.
-if(PLUMAGE_SIM_RACES)
-  if(PLUMAGE_SANITIZE)
-    message(FATAL_ERROR "plumage: PLUMAGE_SIM_RACES and PLUMAGE_SANITIZE exclude each other")
-  endif()
-  set(plumage_sim_watched -fsanitize=thread -O1 -g1)
-  add_link_options(-fsanitize=thread)
-endif()
-
-function(plumage_simulated_device)
-  set(root ${PROJECT_SOURCE_DIR}/tests/cuda_sim)
-  file(GLOB sources CONFIGURE_DEPENDS ${root}/*.cpp)
-  add_library(plumage_cuda_sim STATIC ${sources})
-  plumage_compile_settings(plumage_cuda_sim)
-  target_include_directories(plumage_cuda_sim BEFORE PUBLIC ${root}/include)
-  if(PLUMAGE_SIM_RACES)
-    target_compile_definitions(plumage_cuda_sim PRIVATE CUDA_SIM_TSAN)
-  endif()
+function(plumage_simulator target type)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/*.cpp)
+  add_library(${target} ${type} ${sources})
+  plumage_compile_settings(${target})
+  target_include_directories(${target} BEFORE PUBLIC ${PROJECT_SOURCE_DIR}/tests/cuda_sim/include)
 endfunction()
 
 # Its own tests: that it does what a device does, and catches what is planted.
-function(plumage_simulated_device_tests)
+function(plumage_simulator_tests target simulator)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/tests/*.cpp)
-  add_executable(test_cuda_sim ${sources})
-  plumage_compile_settings(test_cuda_sim)
-  target_compile_definitions(test_cuda_sim PRIVATE PLUMAGE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  target_compile_options(test_cuda_sim PRIVATE ${plumage_sim_watched})
-  target_link_libraries(test_cuda_sim PRIVATE plumage_cuda_sim plumage_test_main)
-  add_test(NAME cuda_sim COMMAND test_cuda_sim WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  add_executable(${target} ${sources})
+  plumage_compile_settings(${target})
+  target_compile_definitions(${target} PRIVATE PLUMAGE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${target} PRIVATE ${simulator} plumage_test_main)
+endfunction()
+
+# races/test_NAME: tests linked again under ThreadSanitizer, which watches what is compiled with it: the kernels, and the tests
+# that plant faults. Not the simulator's own bookkeeping, which all its fibers share, nor the CPU's code, whose OpenMP it does
+# not know: those are the objects of the build beside it, and a library's kernels give way to the watched ones.
+function(plumage_race_detector)
+  set(watched -fsanitize=thread -O1 -g1)
+  plumage_simulator(plumage_cuda_sim_races OBJECT)
+  target_compile_definitions(plumage_cuda_sim_races PRIVATE CUDA_SIM_TSAN)
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tensor/backend/cuda/*.cu)
+  add_library(plumage_watched_kernels OBJECT ${kernels})
+  plumage_compile_settings(plumage_watched_kernels)
+  target_include_directories(plumage_watched_kernels BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_sim/include)
+  target_link_libraries(plumage_watched_kernels PRIVATE OpenMP::OpenMP_CXX)
+  target_compile_options(plumage_watched_kernels PRIVATE ${watched})
+
+  plumage_simulator_tests(races_cuda_sim plumage_cuda_sim_races)
+  target_compile_options(races_cuda_sim PRIVATE ${watched})
+  set(library_op_cases plumage_autograd)
+  set(library_data plumage_data)
+  foreach(folder op_cases data)
+    add_executable(races_${folder} $<TARGET_OBJECTS:test_${folder}> $<TARGET_OBJECTS:plumage_watched_kernels>)
+    set_target_properties(races_${folder} PROPERTIES LINKER_LANGUAGE CXX)
+    target_link_libraries(races_${folder} PRIVATE plumage_cuda_sim_races plumage_test_main ${library_${folder}})
+  endforeach()
+  add_custom_target(races)
+  foreach(folder cuda_sim op_cases data)
+    target_link_options(races_${folder} PRIVATE -fsanitize=thread)
+    set_target_properties(races_${folder} PROPERTIES
+      OUTPUT_NAME test_${folder} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/races)
+    add_dependencies(races races_${folder})
+  endforeach()
+  set_target_properties(plumage_cuda_sim_races plumage_watched_kernels races_cuda_sim races_op_cases races_data
+    PROPERTIES EXCLUDE_FROM_ALL ON)
 endfunction()
 
 # Warnings of the host's compiler are errors here as elsewhere.
@@ -105,7 +121,7 @@ function(plumage_cuda_backend target)
   list(JOIN plumage_architectures "," architectures)
   target_compile_definitions(${target} PRIVATE "PLUMAGE_CUDA_ARCHITECTURES=\"${architectures}\"")
   if(PLUMAGE_CUDA STREQUAL "SIM")
-    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++;${plumage_sim_watched}")
+    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
     target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:plumage_cuda_sim>)
   else()
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${plumage_architectures}")

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs every test binary of a build folder and adds up: the last line is `N passed, 0 failed, K skipped`.
-# --fast leaves out the cases marked [slow]; --device runs what concerns a CUDA device, real or simulated, and nothing else.
+# --fast leaves out the cases marked [slow]; --device runs what concerns a CUDA device, real or simulated, and nothing
+# else; --races of that the kernels that share memory: conv2d's own ones are those of matmul.
 set -u
 build=$1
 part=${2:-}
@@ -19,6 +20,12 @@ for binary in "$build"/test_*; do
         test_cuda_sim | test_op_cases | test_tensor) set -- ;;
         test_ssl | test_cli | test_data) set -- "-tc=*device*" ;;
         *) continue ;;
+      esac ;;
+    --races)
+      case $name in
+        test_op_cases) set -- "-tce=*conv2d" ;;
+        test_data) set -- "-tc=*device*" ;;
+        *) set -- ;;
       esac ;;
     *) set -- ;;
   esac

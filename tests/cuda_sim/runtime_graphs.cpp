@@ -65,6 +65,7 @@ bool add_node(CUgraph_st& graph, CUgraph_st::Node node, const cudaGraphNode_t* a
     if (found == graph.nodes.end()) return false;
     node.after.push_back(static_cast<int>(found - graph.nodes.begin()));
   }
+  node.engine = make_engine();  // it was captured from no stream
   *handle = handle_of(node);
   graph.nodes.push_back(std::move(node));
   return true;

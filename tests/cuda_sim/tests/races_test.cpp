@@ -1,4 +1,4 @@
-// The race detector (-DPLUMAGE_SIM_RACES=ON): every thread of a block and every stream is a thread to
+// The race detector (make races): every thread of a block and every stream is a thread to
 // ThreadSanitizer, ordered by barriers, warp operations and events alone. What is right is not reported, what
 // is planted is.
 #include <doctest/doctest.h>
@@ -104,7 +104,7 @@ static Child run_apart(Fault fault, uint64_t seed) {
 
 TEST_CASE("races: what is right is not reported, what is planted is") {
   if (!kWatched) {
-    MESSAGE("skipped: this build has no race detector (PLUMAGE_SIM_RACES=ON)");
+    MESSAGE("skipped: this build has no race detector (make races)");
     return;
   }
   for (uint64_t seed : {0, 1, 2, 3}) {
