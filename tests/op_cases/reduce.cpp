@@ -148,6 +148,8 @@ Family reduce_family() {
                                           {{2, 3, 5, 7}, {7}},
                                           {{2, 3, 5, 7, 11}, {2, 1, 5, 1, 11}},
                                           {{3, 1025}, {}},
+                                          {{4099}, {}},  // in two pieces, of which one is shorter
+                                          {{4111, 3}, {3}},
                                           {{0, 5}, {5}},
                                           {{0, 5}, {}},
                                           {{5, 0}, {1, 0}}};
@@ -157,6 +159,9 @@ Family reduce_family() {
   for (const Shape& shape :
        {Shape{1}, Shape{13}, Shape{5, 7}, Shape{3, 5, 33}, Shape{17, 65}, Shape{7, 1}, Shape{0, 5}})
     family.rows.push_back(max_last_row(shape, Domain::distinct));
+  family.rows.push_back(max_last_row({65, 2}, Domain::distinct));  // rows of negative numbers
+  family.rows.push_back(
+      max_last_row({5, 700}, Domain::ties));  // a thread's second element before its neighbour's first
   for (Domain domain : {Domain::ties, Domain::specials}) {
     family.rows.push_back(max_last_row({31, 17}, domain));
     for (bool largest : {true, false}) family.rows.push_back(top_k_row({31, 17}, 9, largest, domain));
