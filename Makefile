@@ -9,7 +9,7 @@ PACKAGES := g++ cmake make libdnnl-dev libjpeg62-turbo-dev libmatio-dev libstb-d
 # Nothing after the closing line of a target, not even make's own.
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo test test-fast test-sim races build setup sanitize sim bench format clean help
+.PHONY: demo test test-fast test-sim races build setup sanitize sanitize-sim sim bench format clean help
 
 help:
 	@echo "make demo       build, then train and judge encoders on a synthetic set (about 6 minutes on two cores)"
@@ -17,9 +17,10 @@ help:
 	@echo "make test-fast  the tests without the slow ones"
 	@echo "make build      build/plumage"
 	@echo "make bench      a short set of timings"
-	@echo "make sanitize   the fast tests, on the simulated device too, under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make sanitize   the fast tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make sim        build-sim/plumage, with the CUDA backend on a simulated device (tests/cuda_sim)"
 	@echo "make test-sim   the tests of the CUDA backend on the simulated device"
+	@echo "make sanitize-sim   op rows on the simulated device, and its own tests, under the same"
 	@echo "make races      op rows and views on the simulated device, whose kernels ThreadSanitizer watches"
 	@echo "make setup      install the libraries that are missing (Debian; done by the others when needed)"
 
@@ -39,7 +40,11 @@ test-fast: build
 	@tests/run.sh $(BUILD) --fast
 
 sanitize:
-	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM -DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
+	@$(MAKE) test-fast BUILD=build-sanitize CMAKE_FLAGS="-DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
+
+sanitize-sim:
+	@$(MAKE) build BUILD=build-sanitize-sim TARGET="test_cuda_sim test_op_cases" CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM -DPLUMAGE_SANITIZE=ON -DPLUMAGE_WERROR=OFF"
+	@PLUMAGE_THREADS=1 OMP_WAIT_POLICY=passive tests/run.sh build-sanitize-sim
 
 sim:
 	@$(MAKE) build BUILD=build-sim CMAKE_FLAGS="-DPLUMAGE_CUDA=SIM $(CMAKE_FLAGS)"

@@ -200,24 +200,31 @@ Row squared_norm_row(const Shape& a, const Shape& b, int copies) {
           .gradient = Gradient::none};
 }
 
-Row ema_row(double momentum) {
-  return {.name = message("ema ", momentum),
+/// A parameter of this shape and some of one number, as targets and sources.
+Row ema_row(double momentum, const Shape& shape = {17, 3}, int others = 1) {
+  std::vector<Input> inputs = {{shape}, {shape}};
+  for (int i = 0; i < others; ++i) inputs.insert(inputs.end(), 2, Input{Shape{1}, Domain::positive});
+  return {.name = message("ema ", momentum, " of ", shape, " and ", others),
           .op = Op::ema,
-          .inputs = two_parameters({17, 3}, {1}),
+          .inputs = inputs,
           .apply =
               [=](const std::vector<Var>& x) {
-                std::vector<ops::EmaParameter> list = {{x[0].value().clone(), x[1].value()},
-                                                       {x[2].value().clone(), x[3].value()}};
+                std::vector<ops::EmaParameter> list;
+                for (size_t k = 0; k < x.size(); k += 2) list.push_back({x[k].value().clone(), x[k + 1].value()});
                 for (int s = 0; s < kSteps; ++s) ops::ema(list, momentum);
-                return std::vector{Var(list[0].target), Var(list[1].target)};
+                std::vector<Var> targets;
+                for (const auto& parameter : list) targets.emplace_back(parameter.target);
+                return targets;
               },
           .formula =
               [=](const std::vector<Values>& x) {
-                std::vector<Values> out = {x[0], x[2]};
+                std::vector<Values> out;
                 double kept = std::pow(momentum, kSteps);
-                for (size_t k : {0u, 1u})
-                  for (int64_t i = 0; i < out[k].count(); ++i)
-                    out[k][i] = kept * out[k][i] + (1 - kept) * x[2 * k + 1][i];
+                for (size_t k = 0; k < x.size(); k += 2) {
+                  out.push_back(x[k]);
+                  for (int64_t i = 0; i < x[k].count(); ++i)
+                    out.back()[i] = kept * x[k][i] + (1 - kept) * x[k + 1][i];
+                }
                 return out;
               },
           .gradient = Gradient::none,
@@ -246,8 +253,11 @@ Family update_family() {
                  check_finite_row(300000, 299999, std::numeric_limits<double>::quiet_NaN(), 1, 0),
                  squared_norm_row({13, 5}, {1}, 1),
                  squared_norm_row({4097}, {0}, 2),
+                 squared_norm_row({4095}, {1}, 1),
                  squared_norm_row({129}, {2}, 259),
                  ema_row(0.99),
+                 ema_row(0.9, {4099}),      // more than a block's
+                 ema_row(0.9, {5}, 259),    // more than a table's
                  ema_row(0),
                  ema_row(1)};
   Tensor p = Tensor::zeros({3}), q = Tensor::zeros({4}), h = Tensor::zeros({3}, DType::bf16),
