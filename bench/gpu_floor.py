@@ -59,7 +59,7 @@ class Step:
             b.add("norm", 2 * y + 3 * y)
         else:
             f.add("norm", (3 if residual else 2) * y)
-            read = 3 if relu else 2  # x, dy, and y for the mask
+            read = 3 if relu and residual else 2  # x, dy, and y for the mask where x alone does not tell it
             b.add("norm", read * y + (read + 1 + (1 if residual else 0)) * y)
 
     def pool(self, size, c):

@@ -185,7 +185,7 @@ void check_norm(const Tensor& x, const NormArguments& norm, const char* op) {
 }
 
 BatchNorm views(const NormArguments& n) {
-  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics};
+  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics, n.alone};
 }
 
 }  // namespace

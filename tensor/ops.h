@@ -103,6 +103,7 @@ struct NormArguments {
   double epsilon = 1e-5;
   Activation activation = Activation::none;
   bool batch_statistics = true;
+  bool alone = false;  ///< backward: y was made without a residual; a kernel may then look at x in its place
 };
 /// residual may be undefined.
 /// y takes x's memory where no one else holds it.

@@ -9,7 +9,8 @@ namespace plumage {
 
 namespace {
 
-Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, const ops::NormArguments& norm) {
+Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, ops::NormArguments norm) {
+  norm.alone = !residual.defined();
   bool kept = is_recording() && (x.needs_grad() || gamma.needs_grad() || beta.needs_grad() || residual.needs_grad());
   Tensor y = ops::batch_norm_apply(kept ? x.value() : std::move(x.value()), residual.value(), norm);
   Tensor mask = norm.activation == Activation::relu ? y : Tensor();

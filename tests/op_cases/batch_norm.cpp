@@ -104,6 +104,7 @@ Family batch_norm_family() {
                         {{2, 3, 5, 7}},
                         {{3, 5, 5, 17}, 1, false, relu},
                         {{3, 5, 5, 16}, 1, true, relu},
+                        {{5, 3, 3, 32}, 1, false, relu},
                         {{2, 3, 3, 31}, 1, true, none},
                         {{31, 33}, 1, false, relu},
                         {{65, 15}, 1, true, relu},

@@ -171,6 +171,16 @@ struct Norm {
         batch_statistics(n.batch_statistics) {}
 };
 
+/// Before the residual and relu. Forward and backward get the same bits: the product is not rounded, in both.
+template <class R>
+__device__ R normalized(R x, R mean, R scale, R beta) {
+  return fma(x - mean, scale, beta);
+}
+template <class R>
+__device__ R scale_of(const Norm<R>& norm, int64_t channel, int64_t statistic) {
+  return norm.gamma[channel] / std::sqrt(norm.variance[statistic] + norm.epsilon);
+}
+
 /// residual may be null.
 template <int N, class T>
 __global__ void batch_norm_apply_kernel(Tiling at, Norm<Real<T>> norm, const T* x, const T* residual, T* y) {
@@ -182,7 +192,7 @@ __global__ void batch_norm_apply_kernel(Tiling at, Norm<Real<T>> norm, const T* 
   for (int k = 0; k < N; ++k) {
     int64_t c = place.channel + k, s = place.group * at.channels + c;
     mean[k] = norm.mean[s];
-    scale[k] = norm.gamma[c] / std::sqrt(norm.variance[s] + norm.epsilon);
+    scale[k] = scale_of(norm, c, s);
     beta[k] = norm.beta[c];
   }
   for (int64_t row = place.row; row < place.end; row += blockDim.y) {
@@ -191,7 +201,7 @@ __global__ void batch_norm_apply_kernel(Tiling at, Norm<Real<T>> norm, const T* 
     if (residual) skip = load<N>(residual + i);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      R u = (R(v.v[k]) - mean[k]) * scale[k] + beta[k];
+      R u = normalized(R(v.v[k]), mean[k], scale[k], beta[k]);
       if (residual) u += R(skip.v[k]);
       out.v[k] = T(norm.relu && u <= 0 ? R(0) : u);
     }
@@ -218,35 +228,57 @@ void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm
 
 namespace {
 
-/// dy where relu let y pass; y is null without relu.
-template <int N, class T>
-__device__ Pack<T, N> passed(const T* y, const T* dy, int64_t i) {
-  Pack<T, N> d = load<N>(dy + i);
-  if (!y) return d;
-  Pack<T, N> out = load<N>(y + i);
+enum class Mask { none, y, x };  ///< where a kernel sees what relu let pass
+
+/// Zeros in d where relu let nothing pass: by y, or by what x made of it.
+template <Mask mask, int N, class T>
+struct Passed {
+  const T* y;
+  Real<T> mean[N], scale[N], beta[N];
+
+  __device__ Passed(const Norm<Real<T>>& norm, const T* y, int64_t channel, int64_t statistic) : y(y) {
+    if constexpr (mask == Mask::x)
+      for (int k = 0; k < N; ++k) {
+        mean[k] = norm.mean[statistic + k];
+        scale[k] = scale_of(norm, channel + k, statistic + k);
+        beta[k] = norm.beta[channel + k];
+      }
+  }
+  __device__ void operator()(Pack<T, N>& d, const Pack<T, N>& x, int64_t i) const {
+    if constexpr (mask != Mask::none) {
+      Pack<T, N> out;
+      if constexpr (mask == Mask::y) out = load<N>(y + i);
 #pragma unroll
-  for (int k = 0; k < N; ++k)
-    if (Real<T>(out.v[k]) <= 0) d.v[k] = T(0);  // false for NaN, which passes
-  return d;
-}
+      for (int k = 0; k < N; ++k) {
+        if constexpr (mask == Mask::x) out.v[k] = T(normalized(Real<T>(x.v[k]), mean[k], scale[k], beta[k]));
+        if (Real<T>(out.v[k]) <= 0) d.v[k] = T(0);  // false for NaN, which passes
+      }
+    }
+  }
+};
 
 /// Sums of d and of d * (x - mean) over one chunk: sums [2, groups, chunks, channels].
-template <int N, class T>
-__global__ void batch_norm_bwd_chunk_kernel(Tiling at, const Real<T>* means, const T* x, const T* y,
-                                            const T* dy, Real<T>* sums) {
+template <Mask mask, int N, class T>
+__global__ void batch_norm_bwd_chunk_kernel(Tiling at, Norm<Real<T>> norm, const T* x, const T* y, const T* dy,
+                                            Real<T>* sums) {
   using R = Real<T>;
   PLUMAGE_SHARED(R, parts, 2 * N * kThreads);
   Place place(at, N);
-  R mean[N] = {}, of_d[N] = {}, of_dx[N] = {};
-  if (place.inside)
-    for (int k = 0; k < N; ++k) mean[k] = means[place.group * at.channels + place.channel + k];
-  for (int64_t row = place.row; row < place.end; row += blockDim.y) {
-    int64_t i = row * at.channels + place.channel;
-    Pack<T, N> v = load<N>(x + i), d = passed<N>(y, dy, i);
+  R of_d[N] = {}, of_dx[N] = {};
+  if (place.inside) {
+    int64_t statistic = place.group * at.channels + place.channel;
+    Passed<mask, N, T> passed(norm, y, place.channel, statistic);
+    R mean[N];
+    for (int k = 0; k < N; ++k) mean[k] = norm.mean[statistic + k];
+    for (int64_t row = place.row; row < place.end; row += blockDim.y) {
+      int64_t i = row * at.channels + place.channel;
+      Pack<T, N> v = load<N>(x + i), d = load<N>(dy + i);
+      passed(d, v, i);
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-      of_d[k] += R(d.v[k]);
-      of_dx[k] += R(d.v[k]) * (R(v.v[k]) - mean[k]);
+      for (int k = 0; k < N; ++k) {
+        of_d[k] += R(d.v[k]);
+        of_dx[k] += R(d.v[k]) * (R(v.v[k]) - mean[k]);
+      }
     }
   }
   int own = int(threadIdx.y * blockDim.x + threadIdx.x);
@@ -308,8 +340,8 @@ __global__ void batch_norm_bwd_merge_kernel(Tiling at, Norm<R> norm, const R* su
 }
 
 /// dresidual may be null.
-template <int N, class T>
-__global__ void batch_norm_bwd_apply_kernel(Tiling at, const Real<T>* means,
+template <Mask mask, int N, class T>
+__global__ void batch_norm_bwd_apply_kernel(Tiling at, Norm<Real<T>> norm,
                                             Coefficients<Real<T>> coefficients, const T* x, const T* y,
                                             const T* dy, T* dx, T* dresidual) {
   using R = Real<T>;
@@ -319,14 +351,16 @@ __global__ void batch_norm_bwd_apply_kernel(Tiling at, const Real<T>* means,
 #pragma unroll
   for (int k = 0; k < N; ++k) {
     int64_t s = place.group * at.channels + place.channel + k;
-    mean[k] = means[s];
+    mean[k] = norm.mean[s];
     of_d[k] = coefficients.of_d[s];
     of_x[k] = coefficients.of_x[s];
     constant[k] = coefficients.constant[s];
   }
+  Passed<mask, N, T> passed(norm, y, place.channel, place.group * at.channels + place.channel);
   for (int64_t row = place.row; row < place.end; row += blockDim.y) {
     int64_t i = row * at.channels + place.channel;
-    Pack<T, N> v = load<N>(x + i), d = passed<N>(y, dy, i), out;
+    Pack<T, N> v = load<N>(x + i), d = load<N>(dy + i), out;
+    passed(d, v, i);
 #pragma unroll
     for (int k = 0; k < N; ++k)
       out.v[k] = T(of_d[k] * R(d.v[k]) + (of_x[k] * (R(v.v[k]) - mean[k]) + constant[k]));
@@ -337,12 +371,14 @@ __global__ void batch_norm_bwd_apply_kernel(Tiling at, const Real<T>* means,
 
 }  // namespace
 
-void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
-                    BatchNorm norm) {
+namespace {
+
+template <Mask mask>
+void backward(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta, const BatchNorm& norm) {
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using R = Real<T>;
-    const T* mask = norm.activation == Activation::relu ? y.as<T>() : nullptr;
+    const T* seen = mask == Mask::y ? y.as<T>() : nullptr;
     visit_width<T>(
         x.shape[-1],
         [&](auto width) {
@@ -353,15 +389,23 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
           auto* sums = static_cast<R*>(
               context.scratch((2 * at.partials() + 3 * statistics) * int64_t(sizeof(R)), kScratch));
           Coefficients<R> coefficients(sums + 2 * at.partials(), statistics);
-          launch(batch_norm_bwd_chunk_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, of.mean,
-                 x.as<T>(), mask, dy.as<T>(), sums);
+          launch(batch_norm_bwd_chunk_kernel<mask, N, T>, at.grid(), at.block, 0, stream(context), at, of,
+                 x.as<T>(), seen, dy.as<T>(), sums);
           launch(batch_norm_bwd_merge_kernel<R>, dim3(merge_grid(at).x), kMergeBlock, 0, stream(context), at,
                  of, sums, coefficients, dgamma.as<R>(), dbeta.as<R>());
-          launch(batch_norm_bwd_apply_kernel<N, T>, at.grid(), at.block, 0, stream(context), at, of.mean,
-                 coefficients, x.as<T>(), mask, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
+          launch(batch_norm_bwd_apply_kernel<mask, N, T>, at.grid(), at.block, 0, stream(context), at, of,
+                 coefficients, x.as<T>(), seen, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
         },
-        x.as<T>(), mask, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
+        x.as<T>(), seen, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
   });
+}
+
+}  // namespace
+
+void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
+                    BatchNorm norm) {
+  auto run = norm.activation == Activation::none ? backward<Mask::none> : norm.alone ? backward<Mask::x> : backward<Mask::y>;
+  run(context, x, y, dy, dx, dresidual, dgamma, dbeta, norm);
 }
 
 }  // namespace plumage::cuda
