@@ -223,7 +223,9 @@ void print(const Findings& found) {
 }
 
 void write_lists(const std::string& folder, const std::vector<Split>& splits) {
-  std::filesystem::create_directories(folder);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw MachineError(folder + ": cannot be made: " + error.message());
   for (const Split& split : splits) write_list(std::filesystem::path(folder) / (split.name + ".txt"), split.dataset);
   std::cerr << folder << ": read it back with --data " << folder << " --dataset list\n";
 }
@@ -243,6 +245,8 @@ void draw_sheet(const Arguments& a, Findings& found) {
 }
 
 void run(const Arguments& a) {
+  if (!a.sheet.empty() && std::filesystem::path(a.sheet).extension() != ".png")
+    throw InputError(a.sheet + ": the contact sheet is a PNG; give a name that ends in .png");
   Findings found = examine(a);
   if (!a.lists.empty()) write_lists(a.lists, found.splits);
   if (!a.no_sheet) draw_sheet(a, found);
@@ -269,7 +273,7 @@ void add_dataset(CLI::App& program) {
   }());
   command->add_option("--split", a->split, "one split only; else every one that is there");
   command->add_option("--classes", a->classes, "classes to keep, as 0-20");
-  command->add_option("--crop", a->crop, "cut pictures to the boxes that the data set states: on, off; auto: GTSRB yes, others no")
+  command->add_option("--crop", a->crop, "cut pictures to the boxes that the data set states: on, off; auto: GTSRB and lists yes, others no")
       ->check(CLI::IsMember({"auto", "on", "off"}));
   command->add_option("--level", a->level, "labels of aircraft: variant, family or manufacturer");
   command->add_option("--validation", a->validation, "share of each class of train that becomes the split validation, tracks whole")

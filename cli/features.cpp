@@ -20,13 +20,18 @@ void run(const Arguments& a) {
   a.report(false);
   if (out.extension() != ".safetensors")
     throw InputError(a.out + ": features are written as safetensors; give a name that ends in .safetensors");
+  if (std::filesystem::exists(list) && !std::filesystem::exists(out))
+    throw InputError(list.string() + ": is there already, and not beside " + a.out +
+                     "; the paths would be written over it: give another name");
+  { OutputFile probe(list); }  // said before the work, not after it
   Features features = a.features(a.split, Labels::wanted);
+  check_features(features, a.data.c_str());
   std::string paths;
   for (const std::string& path : features.paths) paths += path + "\n";
   OutputFile text(list);
   text.write(paths.data(), int64_t(paths.size()));
-  text.finish();
   write_safetensors(out, TensorFile{{{"features", features.v}, {"labels", features.labels}}, {}});
+  text.finish();
   std::cerr << a.out << ": features " << features.v.shape() << ", paths in " << list.string() << '\n';
 }
 

@@ -27,11 +27,11 @@ void WeightsArguments::add_reading_options(CLI::App& command) {
       ->check(CLI::Range(1, 4096));
   command.add_option("--stem", stem, "imagenet (7x7, pooling) or small (3x3); default: read off")
       ->check(CLI::IsMember({"imagenet", "small"}));
-  command.add_option("--allow-missing", allow_missing, "names, with *, that the file need not have")
+  command.add_option("--allow-missing", allow_missing, "names, with *, that the file need not have; once for each")
       ->allow_extra_args(false);
   command
       .add_option("--allow-unexpected", allow_unexpected,
-                  "names, with *, in the file that are not the encoder's")
+                  "names, with *, in the file that are not the encoder's; once for each")
       ->allow_extra_args(false);
 }
 

@@ -93,8 +93,8 @@ void check_pictures(Dataset& dataset, const Layout& layout) {
   }
   dataset.samples = std::move(present);
   if (dataset.samples.empty() && !dataset.absent.empty()) {
-    throw InputError(message(dataset.absent[0].string(), ": the data set names this picture, but it is not there, ",
-                             "nor is any of the ", dataset.absent.size(), " others of ", dataset.name));
+    throw InputError(message(dataset.absent[0].string(), ": the data set names this picture, but it is not there; ",
+                             "none of the ", dataset.absent.size(), " of ", dataset.name, " is"));
   }
 }
 

@@ -1,6 +1,7 @@
 // Caltech-UCSD Birds-200-2011 (Wah et al. 2011) in its official layout: five tables joined by picture number.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <unordered_map>
 
 #include "data/dataset_readers.h"
@@ -64,7 +65,9 @@ Dataset read_cub(const fs::path& root, const std::string& split, const std::stri
   }
   auto class_of = read_column(base / "image_class_labels.txt"),
        is_train = read_column(base / "train_test_split.txt");
-  auto box_of = read_boxes(base / "bounding_boxes.txt");
+  // A copy without boxes can be read, not cut to them.
+  std::optional<std::unordered_map<int64_t, Region>> box_of;
+  if (fs::path boxes = base / "bounding_boxes.txt"; fs::exists(boxes)) box_of = read_boxes(boxes);
 
   TextTable images(base / "images.txt", ' ', 2);
   for (const TextRow& row : images.rows()) {
@@ -74,8 +77,9 @@ Dataset read_cub(const fs::path& root, const std::string& split, const std::stri
     if (!wants(split, train ? "train" : "test")) continue;
     auto place = place_of_class.find(look_up(class_of, images, row, "image_class_labels.txt"));
     if (place == place_of_class.end()) images.fail(row, "its class in image_class_labels.txt is not in classes.txt");
-    dataset.samples.push_back({base / "images" / row.fields[1], place->second,
-                               look_up(box_of, images, row, "bounding_boxes.txt"), ""});
+    std::optional<Region> box;
+    if (box_of) box = look_up(*box_of, images, row, "bounding_boxes.txt");
+    dataset.samples.push_back({base / "images" / row.fields[1], place->second, box, ""});
   }
   return dataset;
 }

@@ -148,6 +148,23 @@ Dataset read_list(const fs::path& file) { return ListReader(file).read(); }
 
 namespace readers {
 
+namespace {
+
+// Adds a list's class names to those of the lists before it. One that is its number alone, as where a list states
+// none, gives way.
+void join_names(std::vector<std::string>& names, const std::vector<std::string>& more, const fs::path& file) {
+  for (size_t i = 0; i < more.size(); ++i) {
+    std::string number = std::to_string(i);
+    if (i == names.size()) names.push_back(more[i]);
+    else if (names[i] == number) names[i] = more[i];
+    else if (more[i] != names[i] && more[i] != number)
+      throw InputError(message(file.string(), ": class ", i, " is ", plumage::quoted(more[i]),
+                               ", in another list of the folder ", plumage::quoted(names[i])));
+  }
+}
+
+}  // namespace
+
 // One list serves whatever split is asked for. In a folder of lists each is a split, and a label means the same in all.
 Dataset read_lists(const fs::path& root, const std::string& split, const std::string&) {
   if (!fs::is_directory(root)) return read_list(root);
@@ -160,7 +177,7 @@ Dataset read_lists(const fs::path& root, const std::string& split, const std::st
       continue;
     }
     Dataset list = read_list(file);
-    if (list.class_count() > dataset.class_count()) dataset.class_names = list.class_names;
+    join_names(dataset.class_names, list.class_names, file);
     if (!wants(split, part)) continue;
     dataset.samples.insert(dataset.samples.end(), list.samples.begin(), list.samples.end());
   }

@@ -96,6 +96,8 @@ ZipEntry read_entry(const InputFile& file, const std::vector<char>& directory, i
   int64_t flags = u16_at(directory, at + 8), method = u16_at(directory, at + 10);
   Sizes sizes = sizes_of(file, directory, at, int64_t(name.size()));
   if (flags & 1) file.refuse(name + " is encrypted");
+  if (name.find("/code/__torch__") != std::string::npos)
+    file.refuse("is TorchScript, a program with weights; save its state_dict() instead");
   if (method != 0)
     file.refuse(message(name, " is compressed (zip method ", method,
                         "), which PyTorch does not do; unpack the file and pack it again with zip -0"));

@@ -63,13 +63,18 @@ TEST_CASE("dataset: lists that are written are read back; errors are one line") 
   CHECK(back.out.find("list: 24 train, 8 validation, 16 test, 4 classes\n") != std::string::npos);
   CHECK(plumage::plumage(s, "knn --weights untrained:resnet18:4 --data '" + s / "lists" + "' --dataset list --split validation --size 16").code == 0);
   for (const char* arguments : {"dataset /no/such", "dataset . --dataset nonsense", "dataset . --dataset cub",
-                                       "dataset . --dataset cub --level family", "dataset . --split dev"}) {
+                                       "dataset . --dataset cub --level family", "dataset . --split dev",
+                                "dataset . --sheet sheet.jpg"}) {
     Outcome bad = plumage::plumage(s, arguments);
     CAPTURE(arguments);
     CHECK(bad.code == 2);
     CHECK(complaint(bad) != "");
     CHECK(bad.out.empty());
   }
+  write_text(s / "file", "");
+  Outcome nowhere = plumage::plumage(s, "dataset '" + s / "birds" + "' --dataset synthetic --no-sheet --lists '" + s / "file/lists" + "'");
+  CHECK(nowhere.code == 1);
+  CHECK(nowhere.err.find("file/lists: cannot be made: ") != std::string::npos);
 }
 
 TEST_CASE("runs with data.cache end as those without, and the second one finds the file") {

@@ -162,6 +162,29 @@ TEST_CASE("features are written with labels and paths in one order") {
             .code == 2);
 }
 
+TEST_CASE("features: no list of the user's is written over, no NaN is written down, and no work is done for nothing") {
+  Scratch s("features-refused");
+  tiny_birds(s);
+  std::string birds = "--dataset synthetic --split test --size 16 --data '" + s / "birds" + "'";
+  write_text(s / "mine.txt", "a list\n");
+  Outcome o = plumage::plumage(s, "features --weights untrained:resnet18:4 --out '" + s / "mine.safetensors" + "' " + birds);
+  CHECK(o.code == 2);
+  CHECK(o.err.find("mine.txt: is there already, and not beside ") != std::string::npos);
+  CHECK(read_text(s / "mine.txt") == "a list\n");
+  o = plumage::plumage(s, "features --weights untrained:resnet18:4 --out '" + s / "no/such.safetensors" + "' " + birds);
+  CHECK(o.code == 1);
+  CHECK(o.err.find("features of") == std::string::npos);
+
+  TensorFile broken{tiny_state(""), {}};
+  broken.tensors.at("bn1.running_var").data<float>()[2] = -4;
+  write_safetensors(s / "broken.safetensors", broken);
+  o = plumage::plumage(s, "features --weights '" + s / "broken.safetensors" + "' --out '" + s / "nan.safetensors" + "' " + birds);
+  CHECK(o.code == 2);
+  CHECK(o.err.find(" are not finite") != std::string::npos);
+  CHECK(!std::filesystem::exists(s / "nan.safetensors"));
+  CHECK(!std::filesystem::exists(s / "nan.txt"));
+}
+
 TEST_CASE("an exported encoder works in torchvision, timm and onnxruntime [slow]") {
   const char* python = std::getenv("PLUMAGE_PYTHON");
   if (!python) {

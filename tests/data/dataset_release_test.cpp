@@ -122,7 +122,16 @@ TEST_CASE("release: a partial copy is usable and says so; nothing at all is an e
   CHECK(contains(said, "CUB-200-2011: 1 train, 1 test, 2 classes; partial: "));
   CHECK(contains(said, "; 1 named but not there, the first: " + (folder / "images/001.Auk/a.jpg").string()));
   std::filesystem::remove_all(folder / "images");
-  CHECK(contains(complaint("cub", folder.path(), "train"), "001.Auk/a.jpg: the data set names this picture, but it is not there"));
+  CHECK(contains(complaint("cub", folder.path(), "train"),
+                 "001.Auk/a.jpg: the data set names this picture, but it is not there; none of the 2 of cub train is"));
+}
+
+TEST_CASE("release: CUB without its table of boxes is read, and cannot be cut to them") {
+  ScratchFolder folder;
+  make_cub(folder);
+  std::filesystem::remove(folder / "bounding_boxes.txt");
+  CHECK(open_dataset("cub", folder.path(), "all").size() == 3);
+  CHECK(contains(complaint("cub", folder.path(), "train", {.classes = {}, .crop = true}), "no boxes are known"));
 }
 
 TEST_CASE("release: duplicates across splits and labels are found by their bytes") {

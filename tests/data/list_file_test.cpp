@@ -81,6 +81,12 @@ TEST_CASE("list: a folder of lists has splits, and a label means the same in eac
   CHECK(open_dataset("list", folder.path(), "all").size() == 2);
   CHECK(contains(thrown<InputError>([&] { open_dataset("list", folder.path(), "val"); }), "validation.txt: no such file"));
   CHECK(summarise("list", open_splits("list", folder.path())).line() == "list: 1 train, 1 test, 2 classes");
+  folder.write("train.txt", "# class 0 auk\n# class 1 wren\na.ppm 0\n");
+  CHECK(open_dataset("list", folder.path(), "test").class_names ==
+        std::vector<std::string>{"auk", "wren", "2", "3", "4"});
+  folder.write("test.txt", "# class 0 wren\n# class 1 auk\nb.ppm 0\n");
+  CHECK(contains(thrown<InputError>([&] { open_dataset("list", folder.path(), "train"); }),
+                 "test.txt: class 0 is `wren`, in another list of the folder `auk`"));
 }
 
 }  // namespace plumage

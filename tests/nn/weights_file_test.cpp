@@ -187,6 +187,7 @@ TEST_CASE("zip files that are not in order are refused") {
   CHECK(index(sound).tensors.size() == 1);
   CHECK(contains(refusal(sound.substr(0, sound.size() - 30)), "truncated"));
   CHECK(contains(refusal(zip({{"a/data.pkl", whole(t), 8}})), "compressed"));
+  CHECK(contains(refusal(zip({{"a/data.pkl", whole(t)}, {"a/code/__torch__/m.py", "y", 8}})), "TorchScript"));
   CHECK(contains(refusal(zip({{"a/x", "y"}})), "without data.pkl"));
   CHECK(contains(refusal(zip({{"a/data.pkl", whole(t)}, {"b/data.pkl", whole(t)}})), "more than one"));
   CHECK(contains(refusal(zip({{"a/data.pkl", whole(t)}, {"a/data.pkl", whole(t)}})), "twice"));
