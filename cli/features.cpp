@@ -1,6 +1,7 @@
 // plumage features: what an encoder makes of a set of pictures, as numbers for other programs.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
@@ -33,6 +34,9 @@ void run(const Arguments& a) {
   write_safetensors(out, TensorFile{{{"features", features.v}, {"labels", features.labels}}, {}});
   text.finish();
   std::cerr << a.out << ": features " << features.v.shape() << ", paths in " << list.string() << '\n';
+  nlohmann::ordered_json report = {
+      {"images", features.size()}, {"features", features.v.size(1)}, {"out", a.out}, {"paths", list.string()}};
+  if (a.json) std::cout << report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
 }
 
 }  // namespace

@@ -105,8 +105,11 @@ ResNetOptions options_of(const Names& names) {
   };
   std::vector<int64_t> stem = shape_of("conv1.weight"), norm = shape_of("bn1.weight");
   if (stem.size() == 4 && stem[2] == 3) options.stem = Stem::small;
-  if (norm.size() == 1) options.width = norm[0];
-  if (stem.size() == 4) options.width = stem[0];
+  auto believe = [&](int64_t width) {
+    if (width >= 1 && width <= 4096) options.width = width;
+  };
+  if (norm.size() == 1) believe(norm[0]);
+  if (stem.size() == 4) believe(stem[0]);
   auto any = [&](const std::string& prefix) {
     auto at = names.lower_bound(prefix);
     return at != names.end() && at->first.starts_with(prefix);

@@ -157,6 +157,9 @@ TEST_CASE("features are written with labels and paths in one order") {
     CHECK(label_of_folder.emplace(folder, label).first->second == label);
   }
   CHECK(label_of_folder.size() == 4);
+  o = plumage::plumage(s, "features --json --weights untrained:resnet18:4 --split test --size 16 --out '" +
+                              s / "f.safetensors" + "' " + birds);
+  CHECK(Json::parse(o.out) == Json{{"images", 16}, {"features", 32}, {"out", s / "f.safetensors"}, {"paths", s / "f.txt"}});
   CHECK(plumage::plumage(
             s, "features --weights untrained:resnet18:4 --size 16 --out '" + s / "f.npz" + "' " + birds)
             .code == 2);
