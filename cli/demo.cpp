@@ -73,8 +73,8 @@ Config autoencoder_config(Config config) {
 class Demo {
  public:
   explicit Demo(const Arguments& a)
-      : arguments_(a), compute_(choose_compute(a.where, compute_type(a.where))), config_(demo_config(a)), out_(a.out) {
-    config_.train.compute = compute_type(a.where);
+      : arguments_(a), compute_(choose_compute(a.where, compute_type(a.where, ComputeType::automatic))), config_(demo_config(a)), out_(a.out) {
+    config_.train.compute = compute_type(a.where, ComputeType::automatic);
     config_.base.compute = compute_.type;
   }
 

@@ -29,7 +29,7 @@ int cuda_index(const std::string& word) {
 void DeviceArguments::add_to(CLI::App& command) {
   command.add_option("--device", device,
                      accelerator::simulated() ? "auto, cpu, cuda:N or sim (the simulated device)" : "auto, cpu or cuda:N");
-  command.add_option("--compute", compute, "type of convolutions and products: auto (bf16 on a GPU, f32 on the CPU), f32, tf32 or bf16 (train.compute)")
+  command.add_option("--compute", compute, "type of convolutions and products: auto (bf16 on a GPU, f32 on the CPU), f32, tf32 or bf16; default: train.compute in training, f32 in evaluation")
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kComputeTypes), std::end(kComputeTypes))));
 }
 

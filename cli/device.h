@@ -25,7 +25,7 @@ struct Compute {
 };
 
 /// --compute, or `otherwise` where it was not given.
-ComputeType compute_type(const DeviceArguments& arguments, ComputeType otherwise = ComputeType::automatic);
+ComputeType compute_type(const DeviceArguments& arguments, ComputeType otherwise);
 /// The device by choose_device, the type settled for it.
 Compute choose_compute(const DeviceArguments& arguments, ComputeType type);
 

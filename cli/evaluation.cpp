@@ -58,13 +58,13 @@ DatasetOptions EvaluationArguments::dataset_options() const {
 }
 
 void EvaluationArguments::report(bool two_splits) const {
-  std::cerr << "computes " << choose_compute(where, compute_type(where)).str() << '\n';
+  std::cerr << "computes " << choose_compute(where, compute_type(where, ComputeType::f32)).str() << '\n';
   for (const std::string& line : dataset_report(dataset, data, dataset_options(), two_splits)) std::cerr << line << '\n';
 }
 
 Features EvaluationArguments::features(const std::string& part, Labels labels) const {
   if (threads > 0) Context::cpu().set_threads(threads);
-  Compute compute = choose_compute(where, compute_type(where));
+  Compute compute = choose_compute(where, compute_type(where, ComputeType::f32));
   LoadedEncoder loaded = load_encoder(weights, compute.device);
   Dataset dataset = open_dataset(this->dataset, data, part, dataset_options());
   if (labels == Labels::needed && !dataset.labelled()) throw InputError(message(data, ": ", part, " has pictures without labels; evaluation needs them"));

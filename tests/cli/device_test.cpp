@@ -151,7 +151,8 @@ TEST_CASE("the type of compute is settled by the device, asked for by key or opt
   told("auto", gpu + "convolutions and products in bf16, parameters and the rest in f32");
   CHECK(begin("tf32", "--device cuda:0 --set train.compute=tf32").code == 0);
   told("tf32", gpu + "f32, inputs of convolutions and products rounded to tf32 where that is faster");
-  CHECK(plumage::plumage(scratch, features + "cuda:0").err.find("computes " + gpu + "convolutions and products in bf16") == 0);
+  CHECK(plumage::plumage(scratch, features + "cuda:0").err.find("computes " + gpu + "f32\n") == 0);
+  CHECK(plumage::plumage(scratch, features + "cuda:0 --compute auto").err.find("computes " + gpu + "convolutions and products in bf16") == 0);
   CHECK(plumage::plumage(scratch, "info").out.find("TF32 off unless train.compute = tf32") != std::string::npos);
 
   // A run goes on elsewhere, in what that device computes in: from the GPU to the CPU and back.
