@@ -278,7 +278,7 @@ void add_dataset(CLI::App& program) {
   command->add_option("--level", a->level, "labels of aircraft: variant, family or manufacturer");
   command->add_option("--validation", a->validation, "share of each class of train that becomes the split validation, tracks whole")
       ->check(CLI::Range(0.0, 0.9));
-  command->add_option("--fraction", a->fraction, "keep this share of each class");
+  command->add_option("--fraction", a->fraction, "keep this share of each class; test and validation stay whole");
   command->add_option("--seed", a->seed, "of --validation and --fraction");
   command->add_option("--lists", a->lists, "folder to write train.txt, ... to, for --dataset list");
   command->add_option("--sheet", a->sheet, "PNG file of the contact sheet; default: NAME-contact-sheet.png here");

@@ -173,7 +173,7 @@ Dataset open_dataset(const std::string& kind, const std::filesystem::path& root,
     if (dataset.samples.empty())
       throw InputError(message(root.string(), ": ", options.validation, " of each class kept for validation leaves none for ", part));
   }
-  if (options.fraction != 1) {
+  if (options.fraction != 1 && part != "test" && part != "validation") {
     dataset = dataset.subset(label_fraction(labels_of(dataset), options.fraction, options.split_seed));
     if (dataset.samples.empty()) throw InputError(root.string() + ": a share of the labels asked for, but no labels are known");
   }

@@ -59,7 +59,7 @@ struct DatasetOptions {
   /// More than 0: this share of each class of `train` is kept out of it and is the split `validation`, whole groups
   /// (GTSRB's tracks) at a time.
   double validation = 0;
-  double fraction = 1;      ///< keep this share of each class, one picture at least; parts of a seed are nested
+  double fraction = 1;      ///< but of `test` and `validation`, keep this share of each class, one picture at least; parts of a seed are nested
   uint64_t split_seed = 0;  ///< of both draws
 };
 

@@ -84,7 +84,7 @@ bool has_release(const std::string& kind) { return readers::find_layout(kind).re
 
 DatasetSummary summarise(const std::string& kind, const std::vector<Split>& splits, const DatasetOptions& options) {
   const readers::Layout& layout = readers::find_layout(kind);
-  bool whole = layout.released() && !options.classes && options.fraction == 1 && options.validation == 0;
+  bool whole = layout.released() && !options.classes && options.fraction == 1;
   DatasetSummary summary;
   summary.title = layout.title;
   summary.labelled = true;
@@ -109,12 +109,19 @@ DatasetSummary summarise(const std::string& kind, const std::vector<Split>& spli
       place = summary.splits.insert(summary.splits.begin() + std::min<long>(long(i), place - summary.splits.begin()), {known.split});
     place->released = known.pictures;
   }
+  if (options.validation > 0) {
+    auto find = [&](const char* name) {
+      return std::find_if(summary.splits.begin(), summary.splits.end(), [&](const DatasetSummary::Count& c) { return c.split == name; });
+    };
+    if (auto train = find("train"), held = find("validation"); train != summary.splits.end() && held != summary.splits.end())
+      train->kept_out = held->pictures;
+  }
   return summary;
 }
 
 bool DatasetSummary::partial() const {
   return classes < released_classes ||
-         std::any_of(splits.begin(), splits.end(), [](const Count& c) { return c.pictures < c.released; });
+         std::any_of(splits.begin(), splits.end(), [](const Count& c) { return c.pictures + c.kept_out < c.released; });
 }
 
 std::string DatasetSummary::line() const {
@@ -125,7 +132,7 @@ std::string DatasetSummary::line() const {
     if (count.pictures > 0) here.push_back(message(count.pictures, " ", count.split == "all" ? "pictures" : count.split));
     if (count.released > 0) release.push_back(message(count.released, " ", count.split));
     absent += count.absent;
-    more = more || count.pictures > count.released;
+    more = more || (count.released > 0 && count.pictures + count.kept_out > count.released);
   }
   here.push_back(classes == 0 ? "no labels" : message(classes, classes == 1 ? " class" : " classes"));
   if (classes > 0 && !labelled) here.push_back("some without a label");

@@ -25,6 +25,7 @@ struct DatasetSummary {
   struct Count {
     std::string split;
     int64_t pictures = 0, absent = 0, released = 0;
+    int64_t kept_out = 0;  ///< of train for a validation part that was drawn
   };
   std::string title;          ///< "CUB-200-2011"
   std::vector<Count> splits;  ///< those that are there, and those that only the release has

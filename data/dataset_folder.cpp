@@ -2,6 +2,7 @@
 // pictures.
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 
 #include "data/dataset_readers.h"
@@ -61,12 +62,29 @@ int64_t read_split(const fs::path& folder, const std::vector<std::string>& names
   return int64_t(loose.size());
 }
 
-// The split's own folder under one of its usual names, or an empty path.
+std::string lowered(std::string text) {
+  for (char& c : text) c = char(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// The split's own folder under one of its usual names, in small letters or not, or an empty path.
 fs::path first_folder(const fs::path& root, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (fs::is_directory(root / name)) return root / name;
-  }
+  for (const char* name : names)
+    for (const fs::path& entry : sorted_entries(root))
+      if (lowered(entry.filename().string()) == name && fs::is_directory(entry)) return entry;
   return {};
+}
+
+// `train` may be a class of vehicles: it is where it has no folders of classes in it and others lie beside it that have pictures.
+void check_not_a_class(const fs::path& split, const fs::path& root) {
+  if (!class_folders(split).empty()) return;
+  for (const std::string& name : class_folders(root)) {
+    std::vector<Sample> samples;
+    if (root / name != split) collect_pictures(root / name, 0, samples);
+    if (!samples.empty())
+      throw InputError(message(split.string(), ": the split, or a class as ", (root / name).string(),
+                               " is? Put the classes' folders into a folder `train`, or take the others away"));
+  }
 }
 
 }  // namespace
@@ -75,6 +93,7 @@ fs::path first_folder(const fs::path& root, std::initializer_list<const char*> n
 Dataset read_folder(const fs::path& root, const std::string& split, const std::string&) {
   fs::path train = first_folder(root, {"train"}), validation = first_folder(root, {"val", "valid", "validation"});
   fs::path test = first_folder(root, {"test"});
+  if (!train.empty() && test.empty() && validation.empty()) check_not_a_class(train, root);
   if (test.empty()) test = validation;
   if (train.empty() && test.empty()) train = root;
   std::vector<fs::path> folders;

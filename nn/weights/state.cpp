@@ -162,6 +162,13 @@ LoadReport load_state(Module& module, const std::map<std::string, Tensor>& tenso
       throw InputError(message(options.file_name, options.file_name.empty() ? "" : ": ", bad, " of the ",
                                from->count(), " numbers of ", prefix, name,
                                " are not finite; the file is damaged or its training broke"));
+  for (auto& [name, target, from] : fill) {
+    if (!name.ends_with("running_var")) continue;
+    for (double v : from->to_vector())
+      if (v < 0)
+        throw InputError(message(options.file_name, options.file_name.empty() ? "" : ": ", prefix, name, " holds ", v,
+                                 ", and a variance is not negative; the file is damaged"));
+  }
   for (auto& [name, target, from] : fill) fill_from(target, *from);
   return report;
 }

@@ -306,8 +306,12 @@ TEST_CASE("release: a validation part is kept out of train, whole tracks, and sh
   CHECK(complaint("gtsrb", root, "validation") == "split `validation`: wanted train, test, or all");
   std::vector<Split> splits = open_splits("gtsrb", root, options);
   CHECK(splits.size() == 3);
+  DatasetSummary summary = summarise("gtsrb", splits, options);
+  CHECK(summary.partial());
+  CHECK(contains(summary.line(), "; partial: the release has 39209 train, 12630 test"));
   options.validation = 0;
   options.fraction = 0.1;
+  CHECK(open_dataset("gtsrb", root, "test", options).size() == open_dataset("gtsrb", root, "test").size());
   CHECK(open_dataset("gtsrb", root, "train", options).size() > 400);
   CHECK(open_dataset("gtsrb", root, "train", options).size() < 560);
 }

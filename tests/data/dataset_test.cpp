@@ -65,6 +65,22 @@ TEST_CASE("dataset: a folder of classes alone is all training; `val` is a test s
   CHECK(names_of(open_dataset("folder", other.path(), "test")) == std::vector<std::string>{"0 val/a/2.ppm"});
 }
 
+TEST_CASE("dataset: splits in any letters; a class named train is no split") {
+  ScratchFolder capitals;
+  capitals.write("Train/a/1.ppm", kPicture);
+  capitals.write("VAL/a/2.ppm", kPicture);
+  CHECK(names_of(open_dataset("folder", capitals.path(), "train")) == std::vector<std::string>{"0 Train/a/1.ppm"});
+  CHECK(names_of(open_dataset("folder", capitals.path(), "validation")) == std::vector<std::string>{"0 VAL/a/2.ppm"});
+  ScratchFolder vehicles;
+  vehicles.write("bus/1.ppm", kPicture);
+  vehicles.write("train/2.ppm", kPicture);
+  CHECK(contains(complaint("folder", vehicles.path(), "train"), "train: the split, or a class as "));
+  ScratchFolder moved;
+  moved.write("train/bus/1.ppm", kPicture);
+  moved.write("train/train/2.ppm", kPicture);
+  CHECK(names_of(open_dataset("folder", moved.path(), "train")) == std::vector<std::string>{"0 train/bus/1.ppm", "1 train/train/2.ppm"});
+}
+
 TEST_CASE("dataset: pictures without classes have no labels") {
   ScratchFolder folder;
   folder.write("2.ppm", kPicture);

@@ -170,6 +170,9 @@ TEST_CASE("strict: counts and first names; patterns allow; a file that fills not
   CHECK(contains(refusal({{"weight", Tensor::zeros({1})}}), "holds no ResNet"));
   broken["layer3.0.bn2.weight"] = Tensor::full({8}, NAN);
   CHECK(contains(refusal(broken), "8 of the 8 numbers of layer3.0.bn2.weight are not finite"));
+  broken = state;
+  broken["layer3.0.bn2.running_var"] = Tensor::full({8}, -1);
+  CHECK(contains(refusal(broken), "layer3.0.bn2.running_var holds -1, and a variance is not negative"));
 }
 
 TEST_CASE("half and double precision become the network's") {
