@@ -9,7 +9,7 @@
 namespace plumage::cuda {
 namespace {
 
-constexpr int64_t kBlockBytes = 8 << 20;  // of similarities: they stay in the second-level cache
+constexpr int64_t kBlockBytes = 4 << 20;  // of similarities: they stay in the second-level cache
 
 /// Of each row so far: the largest similarity, the sum of exp(s - largest), and by what the block shrinks older sums.
 template <class R>
