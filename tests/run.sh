@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every test binary of a build folder and adds up: the last line is `N passed, 0 failed, K skipped`.
 # --fast leaves out the cases marked [slow]; --device runs what concerns a CUDA device, real or simulated, and nothing
-# else; --races of that the kernels that share memory: conv2d's own ones are those of matmul.
+# else; --races of that the kernels that share memory: conv2d's own ones are those of matmul, updates share none.
 set -u
 build=$1
 part=${2:-}
@@ -23,7 +23,7 @@ for binary in "$build"/test_*; do
       esac ;;
     --races)
       case $name in
-        test_op_cases) set -- "-tce=*conv2d" ;;
+        test_op_cases) set -- "-tce=*conv2d,*update" ;;
         test_data) set -- "-tc=*device*" ;;
         *) set -- ;;
       esac ;;

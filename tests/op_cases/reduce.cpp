@@ -134,6 +134,28 @@ Row put_last_row(int64_t rows, int64_t k, int64_t columns) {
       .empty = rows == 0};
 }
 
+/// `copies` of the second tensor: more than a launch's table holds.
+Row squared_norm_row(const Shape& a, const Shape& b, int copies) {
+  return {.name = message("squared_norm ", a, " and ", copies, " times ", b),
+          .op = Op::squared_norm,
+          .inputs = {{a, Domain::normal}, {b, Domain::normal}},
+          .apply =
+              [=](const std::vector<Var>& x) {
+                std::vector<Tensor> list(size_t(copies), x[1].value());
+                list.insert(list.begin(), x[0].value());
+                return std::vector{Var(ops::squared_norm(list))};
+              },
+          .formula =
+              [=](const std::vector<Values>& x) {
+                double sum = 0, last = 0;
+                for (int64_t i = 0; i < x[0].count(); ++i) sum += x[0][i] * x[0][i];
+                for (int64_t i = 0; i < x[1].count(); ++i) last += x[1][i] * x[1][i];
+                return std::vector{Values({1}, sum + copies * last)};
+              },
+          .tolerance = Tolerance::sum,
+          .gradient = Gradient::none};
+}
+
 }  // namespace
 
 Family reduce_family() {
@@ -176,6 +198,10 @@ Family reduce_family() {
     family.rows.push_back(top_k_row({1}, 1, largest, Domain::distinct));
     family.rows.push_back(top_k_row({0, 5}, 2, largest, Domain::distinct));
   }
+  family.rows.push_back(squared_norm_row({13, 5}, {1}, 1));
+  family.rows.push_back(squared_norm_row({4097}, {0}, 2));
+  family.rows.push_back(squared_norm_row({4095}, {1}, 1));
+  family.rows.push_back(squared_norm_row({129}, {2}, 259));
   family.rows.push_back(put_last_row(1, 1, 1));
   family.rows.push_back(put_last_row(7, 5, 11));
   family.rows.push_back(put_last_row(0, 5, 11));
@@ -190,6 +216,7 @@ Family reduce_family() {
        [=] {
          ops::sum_to(x, {4, 2, 3});
        }},
+      {"squared_norm of nothing", {"squared_norm", "no tensors"}, [] { ops::squared_norm({}); }},
       {"mean of nothing", {"mean", "no elements"}, [=] { ops::mean(hollow); }},
       {"max of empty rows", {"max_last", "empty"}, [=] { ops::max_last(hollow); }},
       {"max of a scalar", {"max_last", "dimension"}, [=] { ops::max_last(one); }},

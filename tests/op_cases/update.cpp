@@ -178,28 +178,6 @@ Row check_finite_row(int64_t count, int64_t at, double what, double from, double
           .gradient = Gradient::none};
 }
 
-/// `copies` of the second tensor: more than a launch's table holds.
-Row squared_norm_row(const Shape& a, const Shape& b, int copies) {
-  return {.name = message("squared_norm ", a, " and ", copies, " times ", b),
-          .op = Op::squared_norm,
-          .inputs = {{a, Domain::normal}, {b, Domain::normal}},
-          .apply =
-              [=](const std::vector<Var>& x) {
-                std::vector<Tensor> list(size_t(copies), x[1].value());
-                list.insert(list.begin(), x[0].value());
-                return std::vector{Var(ops::squared_norm(list))};
-              },
-          .formula =
-              [=](const std::vector<Values>& x) {
-                double sum = 0, last = 0;
-                for (int64_t i = 0; i < x[0].count(); ++i) sum += x[0][i] * x[0][i];
-                for (int64_t i = 0; i < x[1].count(); ++i) last += x[1][i] * x[1][i];
-                return std::vector{Values({1}, sum + copies * last)};
-              },
-          .tolerance = Tolerance::sum,
-          .gradient = Gradient::none};
-}
-
 /// A parameter of this shape and some of one number, as targets and sources.
 Row ema_row(double momentum, const Shape& shape = {17, 3}, int others = 1) {
   std::vector<Input> inputs = {{shape}, {shape}};
@@ -251,10 +229,6 @@ Family update_family() {
                  check_finite_row(7, -1, 0, 0, 0),  // it never comes back
                  check_finite_row(7, 6, std::numeric_limits<double>::infinity(), 1, 0),
                  check_finite_row(300000, 299999, std::numeric_limits<double>::quiet_NaN(), 1, 0),
-                 squared_norm_row({13, 5}, {1}, 1),
-                 squared_norm_row({4097}, {0}, 2),
-                 squared_norm_row({4095}, {1}, 1),
-                 squared_norm_row({129}, {2}, 259),
                  ema_row(0.99),
                  ema_row(0.9, {4099}),      // more than a block's
                  ema_row(0.9, {5}, 259),    // more than a table's
@@ -320,7 +294,6 @@ Family update_family() {
          Tensor flag = Tensor::zeros({1});
          ops::check_finite(p, flag);
        }},
-      {"squared_norm of nothing", {"squared_norm", "no tensors"}, [] { ops::squared_norm({}); }},
       {"ema shapes",
        {"ema", "source", "[3]", "[4]"},
        [=] {
