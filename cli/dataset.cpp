@@ -133,7 +133,7 @@ Findings examine(const Arguments& a) {
   Findings found;
   if (a.split.empty()) found.splits = open_splits(a.dataset, a.dir, a.options());
   else found.splits = {{a.split, open_dataset(a.dataset, a.dir, a.split, a.options())}};
-  found.summary = summarise(a.dataset, found.splits, a.options());
+  found.summary = summarise(a.dataset, found.splits, a.options(), a.split.empty());
   std::cerr << found.summary.line() << '\n';
   for (const Split& split : found.splits) {
     Progress progress("reading " + split.dataset.name, split.dataset.size());

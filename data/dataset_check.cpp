@@ -82,7 +82,7 @@ std::vector<Split> open_splits(const std::string& kind, const fs::path& root, co
 
 bool has_release(const std::string& kind) { return readers::find_layout(kind).released(); }
 
-DatasetSummary summarise(const std::string& kind, const std::vector<Split>& splits, const DatasetOptions& options) {
+DatasetSummary summarise(const std::string& kind, const std::vector<Split>& splits, const DatasetOptions& options, bool all) {
   const readers::Layout& layout = readers::find_layout(kind);
   bool whole = layout.released() && !options.classes && options.fraction == 1;
   DatasetSummary summary;
@@ -105,6 +105,7 @@ DatasetSummary summarise(const std::string& kind, const std::vector<Split>& spli
     const readers::SplitSize& known = layout.splits[i];
     auto place = std::find_if(summary.splits.begin(), summary.splits.end(),
                               [&](const DatasetSummary::Count& count) { return count.split == known.split; });
+    if (place == summary.splits.end() && !all) continue;
     if (place == summary.splits.end())
       place = summary.splits.insert(summary.splits.begin() + std::min<long>(long(i), place - summary.splits.begin()), {known.split});
     place->released = known.pictures;
@@ -113,8 +114,9 @@ DatasetSummary summarise(const std::string& kind, const std::vector<Split>& spli
     auto find = [&](const char* name) {
       return std::find_if(summary.splits.begin(), summary.splits.end(), [&](const DatasetSummary::Count& c) { return c.split == name; });
     };
-    if (auto train = find("train"), held = find("validation"); train != summary.splits.end() && held != summary.splits.end())
-      train->kept_out = held->pictures;
+    auto train = find("train"), held = find("validation"), none = summary.splits.end();
+    if (train != none && held != none) train->kept_out = held->pictures;
+    else if (train != none) train->released = 0;  // nobody counted what it lacks
   }
   return summary;
 }

@@ -39,8 +39,9 @@ struct DatasetSummary {
   std::string line() const;
 };
 
-/// Counts the splits against the release's. Where `options` leave pictures out there is nothing to compare with.
-DatasetSummary summarise(const std::string& kind, const std::vector<Split>& splits, const DatasetOptions& options = {});
+/// Counts the splits against the release's. Where `options` leave pictures out there is nothing to compare with, nor
+/// with splits that are not among `splits`, unless these are `all` that are there.
+DatasetSummary summarise(const std::string& kind, const std::vector<Split>& splits, const DatasetOptions& options = {}, bool all = true);
 
 /// Picture `sample` of split `split`.
 struct Place {

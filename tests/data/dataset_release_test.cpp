@@ -286,6 +286,28 @@ TEST_CASE("release: boxes of the copies at hand fit their pictures") {
   }
 }
 
+TEST_CASE("release: a whole one is not partial, with a validation part drawn from it or one split asked for") {
+  auto split = [](const char* name, int64_t pictures) {
+    Split s{name, {}};
+    for (int64_t i = 0; i < pictures; ++i) s.dataset.samples.push_back({std::to_string(i) + ".ppm", i % 43, {}, ""});
+    return s;
+  };
+  auto line = [](const std::vector<Split>& splits, double validation, bool all) {
+    DatasetOptions options;
+    options.validation = validation;
+    return summarise("gtsrb", splits, options, all).line();
+  };
+  Split train = split("train", 39209), most = split("train", 31000), rest = split("validation", 8209), test = split("test", 12630);
+  CHECK(line({train, test}, 0, true) == "GTSRB: 39209 train, 12630 test, 43 classes");
+  CHECK(line({most, rest, test}, 0.2, true) == "GTSRB: 31000 train, 8209 validation, 12630 test, 43 classes");
+  CHECK(contains(line({most, split("validation", 8000), test}, 0.2, true), "; partial: the release has 39209 train"));
+  CHECK(contains(line({most, split("validation", 8300), test}, 0.2, true), "; more than the release"));
+  CHECK(contains(line({train}, 0, true), "; partial: the release has 39209 train, 12630 test"));
+  CHECK(line({train}, 0, false) == "GTSRB: 39209 train, 43 classes");
+  CHECK(line({most}, 0.2, false) == "GTSRB: 31000 train, 43 classes");
+  CHECK(contains(line({most}, 0, false), "; partial: the release has 39209 train"));
+}
+
 TEST_CASE("release: a validation part is kept out of train, whole tracks, and shares are stratified") {
   std::filesystem::path root = test::bundle("gtsrb");
   if (root.empty()) {

@@ -75,6 +75,12 @@ TEST_CASE("dataset: splits in any letters; a class named train is no split") {
   vehicles.write("bus/1.ppm", kPicture);
   vehicles.write("train/2.ppm", kPicture);
   CHECK(contains(complaint("folder", vehicles.path(), "train"), "train: the split, or a class as "));
+  capitals.write("extra/2.ppm", kPicture);  // pictures beside a split of classes are nobody's
+  CHECK(open_dataset("folder", capitals.path(), "train").size() == 1);
+  ScratchFolder alone;
+  alone.write("train/a/1.ppm", kPicture);
+  alone.write("extra/2.ppm", kPicture);
+  CHECK(open_dataset("folder", alone.path(), "train").size() == 1);
   ScratchFolder moved;
   moved.write("train/bus/1.ppm", kPicture);
   moved.write("train/train/2.ppm", kPicture);

@@ -23,6 +23,12 @@ int worst_difference(const Image& image, const std::string& name) {
 
 }  // namespace
 
+TEST_CASE("a crop after one of another size has its own size") {  // the weights of both begin alike
+  Image image(80, 64);
+  CHECK(resize_center_crop(image, 64, 64).width == 64);
+  CHECK(resize_center_crop(image, 64, 63).height == 63);
+}
+
 TEST_CASE("resize gives Pillow's grey levels") {
   Image image = pattern(23, 17), small = pattern(5, 4);
   CHECK(worst_difference(resize(view(image), 10, 7), "shrink_10x7") == 0);

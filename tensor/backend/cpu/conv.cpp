@@ -10,7 +10,7 @@ namespace plumage::cpu {
 namespace {
 
 constexpr int kDenseSlot = 2;  // matmul uses the others
-constexpr int kAloneSlot = 4;  // no other kernel uses it
+constexpr int kAloneSlot = 4;  // no kernel that is called from here uses it
 
 bool empty(const Shape& x, const Shape& w, const Shape& y) { return !x.count() || !w.count() || !y.count(); }
 void clear(Out y) {
