@@ -199,6 +199,9 @@ cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle* handle,
                                              unsigned flags) {
   return api("cudaGraphConditionalHandleCreate", [&] {
     static cudaGraphConditionalHandle last = 0;
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    if (driver < 12040) return cudaErrorNotSupported;
     CUgraph_st* graph = find_graph(graph_handle);
     if (!graph || flags > cudaGraphCondAssignDefault) return cudaErrorInvalidValue;
     *handle = ++last;
