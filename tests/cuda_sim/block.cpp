@@ -38,10 +38,11 @@ struct Thread {
 };
 
 // For the race detector: two places in turn, so that a thread that leaves one meeting late does not look
-// ordered after one that has come to the next already.
+// ordered after one that has come to the next already; and two of these, for the two crews.
 struct Meeting {
-  char place[2] = {};
+  char place[2][2] = {};
   unsigned turn = 0;
+  char* of(unsigned crew) { return &place[crew][turn]; }
 };
 
 struct Warp {
@@ -62,7 +63,11 @@ struct Block {
   Thread* running = nullptr;
   Fiber scheduler;
   std::vector<std::unique_ptr<Fiber>> fibers;  // kept from launch to launch
-  std::vector<Fiber*> idle;
+  // Two crews of them, in turn from block to block: what met at a barrier of one block would else be ordered before
+  // all of the next, and no race between blocks be seen.
+  std::vector<Fiber*> idle_crews[2];
+  unsigned crew = 0;
+  std::vector<Fiber*>& idle() { return idle_crews[crew]; }
 };
 
 Block& block() {
@@ -87,13 +92,13 @@ void thread_after_thread() {
 }
 
 Fiber* take_fiber(Block& b) {
-  if (b.idle.empty()) {
+  if (b.idle().empty()) {
     b.fibers.push_back(std::make_unique<Fiber>());
     make_fiber(*b.fibers.back(), thread_after_thread);
-    b.idle.push_back(b.fibers.back().get());
+    b.idle().push_back(b.fibers.back().get());
   }
-  Fiber* fiber = b.idle.back();
-  b.idle.pop_back();
+  Fiber* fiber = b.idle().back();
+  b.idle().pop_back();
   return fiber;
 }
 
@@ -101,7 +106,7 @@ void resume(Block& b, Thread& thread, Order& order) {
   if (!thread.fiber) {
     thread.fiber = take_fiber(b);
     // TSan takes the threads that one fiber runs for ordered: draw the fibers, and never twice in a block.
-    if (kRaceDetector && !b.idle.empty()) std::swap(thread.fiber, b.idle[order.below(b.idle.size())]);
+    if (kRaceDetector && !b.idle().empty()) std::swap(thread.fiber, b.idle()[order.below(b.idle().size())]);
   }
   b.running = &thread;
   set_builtins(thread);
@@ -187,7 +192,7 @@ uint64_t warp_operation(Collective kind, uint32_t mask, uint64_t value, unsigned
   self.at = at, self.kind = kind, self.mask = mask, self.value = value, self.source = source;
   Warp& warp = b.warps[self.id / kLanes];
   Meeting& meeting = warp.meetings[std::countr_zero(mask)];
-  char* place = &meeting.place[meeting.turn];
+  char* place = meeting.of(b.crew);
   warp.waiting |= 1u << lane;
   release(place);
   wait(b, State::in_warp_operation);
@@ -237,6 +242,7 @@ void end_blocks() {
 void run_block(const Launch& launch, uint3 index, Order& order) {
   Block& b = block();
   blockIdx = index;
+  if (kRaceDetector) b.crew ^= 1;
   fresh_shared_memory(launch.shared_bytes);
   b.live = static_cast<unsigned>(b.threads.size());
   b.at_barrier = b.predicates = 0;
@@ -262,12 +268,12 @@ void run_block(const Launch& launch, uint3 index, Order& order) {
     if (thread.state == State::at_barrier) ++b.at_barrier;
     if (thread.state == State::ended) {
       --b.live;
-      (kRaceDetector ? used : b.idle).push_back(std::exchange(thread.fiber, nullptr));
+      (kRaceDetector ? used : b.idle()).push_back(std::exchange(thread.fiber, nullptr));
     }
     if (thread.state != State::ready) open_barrier_if_complete(b);
   }
   if (b.live != 0) report_deadlock(b);
-  b.idle.insert(b.idle.end(), used.begin(), used.end());
+  b.idle().insert(b.idle().end(), used.begin(), used.end());
   check_shared_memory();
 }
 
@@ -297,7 +303,7 @@ unsigned barrier(bool predicate, Place at) {
   Thread& self = *b.running;
   self.at = at;
   b.predicates += predicate;
-  char* place = &b.barrier.place[b.barrier.turn];
+  char* place = b.barrier.of(b.crew);
   release(place);
   wait(b, State::at_barrier);
   acquire(place);

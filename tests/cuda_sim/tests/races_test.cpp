@@ -41,10 +41,12 @@ __global__ void sum_tiles(const int* x, int* y, int tiles, Sync sync) {
   y[threadIdx.x] = sum;
 }
 __global__ void count_by(int* counter, Sync sync) {
+  __syncthreads();  // of its block alone
   if (sync == Sync::right)
     atomicAdd(counter, 1);
   else if (threadIdx.x == 0)
     ++*counter;  // each block
+  __syncthreads();
 }
 __global__ void reduce_warp(const int* x, int* y) {
   int sum = x[threadIdx.x];
