@@ -52,7 +52,8 @@ Var cross_entropy(const Var& logits, const Tensor& labels);
 Var attend(const Var& q, const Tensor& keys, double scale);
 
 // --- matrix products and convolution (rules/matmul.cpp, rules/conv.cpp)
-Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false);
+/// op(a) op(b) + bias, in the bias's type if there is one, as ops::matmul.
+Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, const Var& bias = {});
 Var conv2d(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0);
 
 // --- pooling and upsampling (rules/pool.cpp)

@@ -78,8 +78,8 @@ struct Gradient {
 double loss_and_gradient(const Tensor& x, const Tensor& labels, const LinearProbe& probe,
                          Gradient& gradient) {
   int64_t rows = x.size(0);
-  Tensor logits = ops::add(ops::matmul(x, probe.weight, false, true), probe.bias);  // logits: [B, C]
-  auto [loss, lse] = ops::cross_entropy(logits, labels);                            // loss: [B]
+  Tensor logits = ops::matmul(x, probe.weight, false, true, probe.bias);  // logits: [B, C]
+  auto [loss, lse] = ops::cross_entropy(logits, labels);                  // loss: [B]
   Tensor dlogits =
       ops::cross_entropy_bwd(logits, labels, lse, Tensor::full({rows}, 1.0 / double(rows), x.dtype()));
   gradient.dweight = ops::matmul(dlogits, x, true, false);  // dweight: [C, n]
@@ -162,7 +162,7 @@ LinearProbe train_lbfgs(const Tensor& v, const Tensor& labels, double penalty, s
 }
 
 double top1(const LinearProbe& probe, const Tensor& x, const Tensor& labels) {
-  Tensor logits = ops::add(ops::matmul(x, probe.weight, false, true), probe.bias);
+  Tensor logits = ops::matmul(x, probe.weight, false, true, probe.bias);
   Tensor predicted = ops::max_last(logits).second;
   int64_t right = 0;
   for (int64_t i = 0; i < x.size(0); ++i) right += predicted.data<int64_t>()[i] == labels.data<int64_t>()[i];
@@ -202,7 +202,7 @@ double choose_penalty(const Features& train, const Tensor& x, int64_t classes, c
 
 Tensor LinearProbe::logits(const Tensor& v) const {
   Tensor x = ops::cast(prepare(v, normalize), weight.dtype());
-  return ops::add(ops::matmul(x, weight, false, true), bias);
+  return ops::matmul(x, weight, false, true, bias);
 }
 
 LinearProbe train_probe(const Features& train, const ProbeOptions& options) {

@@ -48,9 +48,8 @@ Linear::Linear(int64_t in, int64_t out, Init& init, bool with_bias) {
 }
 
 Var Linear::forward(const Var& x, const Pass& pass) const {
-  Var y = matmul(operand(x, weight, pass), operand(weight, weight, pass), false, true);  // [N, out]
-  y = cast(y, weight.dtype());  // heads and losses go on in the parameters' type
-  return bias.defined() ? add(y, bias) : y;
+  Var y = matmul(operand(x, weight, pass), operand(weight, weight, pass), false, true, bias);  // [N, out]
+  return cast(y, weight.dtype());  // heads and losses go on in the parameters' type, which a bias brings with it
 }
 
 void Linear::visit(const std::string& prefix, const Visitor& f) {

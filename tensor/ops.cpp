@@ -321,7 +321,7 @@ Tensor narrow_bwd(const Tensor& dy, const Shape& shape, int dimension, int64_t f
 
 // --- matrix product
 
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b, const Tensor& bias) {
   check_float(a, "matmul", "a");
   check_like(b, a, "matmul", "b");
   if (a.rank() != b.rank() || (a.rank() != 2 && a.rank() != 3))
@@ -334,9 +334,16 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   if (ka != kb)
     throw ShapeError(message("matmul: inner sizes differ: a ", a.shape().str(), transpose_a ? " transposed" : "", ", b ",
                              b.shape().str(), transpose_b ? " transposed" : ""));
-  Tensor y = Tensor::empty(batched ? Shape{a.size(0), m, n} : Shape{m, n}, a.dtype(), a.device());
+  if (bias.defined()) {
+    DType wide = statistics_type(a.dtype());
+    if (bias.dtype() != a.dtype() && bias.dtype() != wide)
+      throw DTypeError(message("matmul: bias must be ", name_of(a.dtype()), " or ", name_of(wide), ", got ", name_of(bias.dtype())));
+    check_device(bias, a, "matmul", "bias");
+    check_shape(bias, {n}, "matmul", "bias");
+  }
+  Tensor y = Tensor::empty(batched ? Shape{a.size(0), m, n} : Shape{m, n}, bias.defined() ? bias.dtype() : a.dtype(), a.device());
   profile_count(2 * double(y.count()) * double(ka));
-  DISPATCH(matmul, a, in(a), in(b), out(y), transpose_a, transpose_b);
+  DISPATCH(matmul, a, in(a), in(b), maybe_in(bias), out(y), transpose_a, transpose_b);
   return y;
 }
 

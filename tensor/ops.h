@@ -70,8 +70,9 @@ Tensor narrow(const Tensor& x, int dimension, int64_t first, int64_t count);
 Tensor narrow_bwd(const Tensor& dy, const Shape& shape, int dimension, int64_t first);
 
 // --- matrix product
-/// op(a) op(b) with op = transpose of the last two dimensions; [M, K] or [B, M, K], both of one rank and float type.
-Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
+/// op(a) op(b) + bias with op = transpose of the last two dimensions; [M, K] or [B, M, K], both of one rank and float type.
+/// bias: [N], may be undefined; of their type, or f32 beside bf16. The product is of the bias's type, else of theirs.
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false, const Tensor& bias = {});
 
 // --- images [N,H,W,C], filters [K,R,S,C]; stride and pad in pixels, pad is zeros
 /// y[n,p,q,k] = sum over r,s,c of x[n, p*stride+r-pad, q*stride+s-pad, c] * w[k,r,s,c]; P = (H + 2 pad - R)/stride + 1

@@ -27,6 +27,8 @@ struct cublasLtMatrixLayoutOpaque_t {
 struct cublasLtMatmulDescOpaque_t {
   cublasComputeType_t compute;
   int32_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N;
+  uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  const void* bias = nullptr;
 };
 struct cublasLtMatmulPreferenceOpaque_t {
   uint64_t workspace = 0;
@@ -65,6 +67,7 @@ struct Product {
   int64_t m() const { return d.rows; }
   int64_t n() const { return d.columns; }
   int64_t k() const { return operation.transpose_a == CUBLAS_OP_N ? a.columns : a.rows; }
+  const void* bias() const { return operation.epilogue == CUBLASLT_EPILOGUE_BIAS ? operation.bias : nullptr; }
 };
 
 bool is_number(cudaDataType_t type) { return type == CUDA_R_32F || type == CUDA_R_16BF; }
@@ -80,6 +83,9 @@ cublasStatus_t check(const Product& p) {
   auto rows = [](const Layout& x, int32_t op) { return op == CUBLAS_OP_N ? x.rows : x.columns; };
   auto columns = [](const Layout& x, int32_t op) { return op == CUBLAS_OP_N ? x.columns : x.rows; };
   const auto& op = p.operation;
+  if (op.epilogue != CUBLASLT_EPILOGUE_DEFAULT && op.epilogue != CUBLASLT_EPILOGUE_BIAS)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (op.epilogue == CUBLASLT_EPILOGUE_BIAS && !op.bias) return CUBLAS_STATUS_INVALID_VALUE;
   if (rows(p.a, op.transpose_a) != p.d.rows || columns(p.b, op.transpose_b) != p.d.columns)
     return CUBLAS_STATUS_INVALID_VALUE;
   if (columns(p.a, op.transpose_a) != rows(p.b, op.transpose_b)) return CUBLAS_STATUS_INVALID_VALUE;
@@ -98,7 +104,7 @@ uint64_t fingerprint(const Product& p) {
     for (int64_t v : {int64_t{x->type}, x->rows, x->columns, x->ld, int64_t{x->batch}, x->batch_stride})
       mix(static_cast<uint64_t>(v));
   mix(p.operation.compute), mix(static_cast<uint64_t>(p.operation.transpose_a)),
-      mix(static_cast<uint64_t>(p.operation.transpose_b));
+      mix(static_cast<uint64_t>(p.operation.transpose_b)), mix(p.operation.epilogue);
   return hash;
 }
 
@@ -166,6 +172,8 @@ void run(const Call& call) {
   library_reads(name, "A", call.A, extent(p.a));
   library_reads(name, "B", call.B, extent(p.b));
   if (call.beta != 0) library_reads(name, "C", call.C, extent(p.c));
+  if (p.bias())
+    library_reads(name, "bias", p.bias(), static_cast<size_t>(p.d.rows) * bytes_of(number_of(p.d.type)));
   library_writes(name, "D", call.D, extent(p.d));
   scribble(name, call.workspace, call.algorithm.workspace);
   bool tf32 = p.operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && p.a.type == CUDA_R_32F;
@@ -179,6 +187,7 @@ void run(const Call& call) {
         float value = call.alpha * total[static_cast<size_t>(i * p.n() + j)];
         if (call.beta != 0)
           value += call.beta * load(call.C, number_of(p.c.type), batch * p.c.batch_stride + i + j * p.c.ld);
+        if (p.bias()) value += load(p.bias(), number_of(p.d.type), i);
         store(call.D, number_of(p.d.type), batch * p.d.batch_stride + i + j * p.d.ld, value);
       }
   }
@@ -284,9 +293,17 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation,
                                               cublasLtMatmulDescAttributes_t attribute, const void* value,
                                               size_t bytes) {
   if (!operation) return CUBLAS_STATUS_INVALID_VALUE;
-  return valid(
-      take(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? operation->transpose_a : operation->transpose_b, value,
-           bytes));
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return valid(take(operation->transpose_a, value, bytes));
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return valid(take(operation->transpose_b, value, bytes));
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return valid(take(operation->epilogue, value, bytes));
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return valid(take(operation->bias, value, bytes));
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
@@ -374,6 +391,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     const void* pointers[] = {A, B, C, D};
     for (int i = 0; i < 4; ++i)
       if (!aligned(pointers[i], call.algorithm.alignment[i])) return CUBLAS_STATUS_INVALID_VALUE;
+    if (call.p.bias() && !aligned(call.p.bias(), call.algorithm.alignment[3])) return CUBLAS_STATUS_INVALID_VALUE;
   }
   if (call.algorithm.workspace > workspace_bytes) return CUBLAS_STATUS_INVALID_VALUE;
   if (workspace_bytes && (!workspace || !aligned(workspace, 16))) return CUBLAS_STATUS_INVALID_VALUE;

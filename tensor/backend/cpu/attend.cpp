@@ -63,11 +63,11 @@ void attend(Context& context, In q, In keys, Out lse, Out mean, double scale) {
     for (int64_t first = 0; first < count; first += most) {
       int64_t n = std::min(most, count - first);
       In block{as_floats(keys.as<T>() + first * d, n * d, key_floats), {n, d}, DType::f32};
-      matmul(context, x, block, Out{s, {rows, n}, DType::f32}, false, true);
+      matmul(context, x, block, {}, Out{s, {rows, n}, DType::f32}, false, true);
       parallel_rows(context, rows, 8 * n, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) weigh(state[size_t(r)], s + r * n, n, float(scale));
       });
-      matmul(context, In{s, {rows, n}, DType::f32}, block, Out{part, {rows, d}, DType::f32}, false, false);
+      matmul(context, In{s, {rows, n}, DType::f32}, block, {}, Out{part, {rows, d}, DType::f32}, false, false);
       parallel_rows(context, rows, d, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
           float *to = sum + r * d, shrink = state[size_t(r)].shrink;

@@ -69,7 +69,7 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx)
   int64_t pixels = seen[0] * seen[1] * seen[2];
   In rows{dy.data, {pixels, dy.shape[3]}, dy.dtype}, filters{w.data, {w.shape[0], w.shape[3]}, w.dtype};
   Out dense{context.scratch(seen.count() * size_of(dx.dtype), kDenseSlot), {pixels, seen[3]}, dx.dtype};
-  matmul(context, rows, filters, dense, false, false);
+  matmul(context, rows, filters, {}, dense, false, false);
   visit_fast(dx.dtype, [&](auto type) {
     using T = decltype(type);
     auto spread = dx.data != onto.data && streams(dx.as<T>(), dx.count(), dx.shape[3]) ? spread_rows<true, T> : spread_rows<false, T>;

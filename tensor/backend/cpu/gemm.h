@@ -27,7 +27,7 @@ void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float*
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add);
 
 /// The op of that name, for other kernels. Uses scratch slots 0, 1 and 3.
-void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b);
+void matmul(Context& context, In a, In b, In bias, Out y, bool transpose_a, bool transpose_b);
 
 /// y[i] = op(a[i]) op(b[i]) for i < batch; [m, k] x [k, n] after the transposes.
 struct Product {

@@ -10,9 +10,9 @@ namespace plumage::cuda {
 
 /// A product as cuBLASLt sees it; also the key under which its algorithm is kept.
 struct MatmulProblem {
-  DType dtype = DType::f32;
+  DType dtype = DType::f32, y_dtype = DType::f32;
   int64_t batch = 1, M = 0, N = 0, K = 0;
-  bool transpose_a = false, transpose_b = false, tf32 = false;
+  bool transpose_a = false, transpose_b = false, bias = false, tf32 = false;
   int64_t alignment = 16;
   auto operator<=>(const MatmulProblem&) const = default;
 };

@@ -41,17 +41,19 @@ Layout make_layout(DType type, int64_t rows, int64_t columns, int64_t batch) {
   return layout;
 }
 
-Operation make_operation(bool tf32, bool transpose_first, bool transpose_second) {
+template <class T>
+void set(const Operation& operation, cublasLtMatmulDescAttributes_t name, const T& value) {
+  check(cublasLtMatmulDescSetAttribute(operation.get(), name, &value, sizeof value), "describe a product");
+}
+
+Operation make_operation(const MatmulProblem& p) {
   cublasLtMatmulDesc_t raw = nullptr;
-  check(cublasLtMatmulDescCreate(&raw, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+  check(cublasLtMatmulDescCreate(&raw, p.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
         "describe a product");
   Operation operation(raw);
-  auto set = [&](cublasLtMatmulDescAttributes_t name, bool transpose) {
-    int32_t value = transpose ? CUBLAS_OP_T : CUBLAS_OP_N;
-    check(cublasLtMatmulDescSetAttribute(raw, name, &value, sizeof value), "describe a product");
-  };
-  set(CUBLASLT_MATMUL_DESC_TRANSA, transpose_first);
-  set(CUBLASLT_MATMUL_DESC_TRANSB, transpose_second);
+  set(operation, CUBLASLT_MATMUL_DESC_TRANSA, int32_t(p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N));
+  set(operation, CUBLASLT_MATMUL_DESC_TRANSB, int32_t(p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N));
+  if (p.bias) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t(CUBLASLT_EPILOGUE_BIAS));
   return operation;
 }
 
@@ -76,14 +78,16 @@ Preference make_preference(int64_t alignment) {
 
 /// Our matrices lie row after row. Read column after column they are their own transposes, so what is asked
 /// for is y^T [N, M] = op(b)^T op(a)^T: the library's first matrix is b, its second a, and the flags stay as
-/// they are.
+/// they are. A bias along our rows is then one along its columns, which is what its epilogue adds.
 class MatmulPlan {
  public:
-  MatmulPlan(cublasLtHandle_t handle, const MatmulProblem& p)
+  /// `bias` stands for those of later calls: the library wants one where an algorithm is chosen.
+  MatmulPlan(cublasLtHandle_t handle, const MatmulProblem& p, const void* bias)
       : b_(make_layout(p.dtype, p.transpose_b ? p.K : p.N, p.transpose_b ? p.N : p.K, p.batch)),
         a_(make_layout(p.dtype, p.transpose_a ? p.M : p.K, p.transpose_a ? p.K : p.M, p.batch)),
-        y_(make_layout(p.dtype, p.N, p.M, p.batch)),
-        operation_(make_operation(p.tf32, p.transpose_b, p.transpose_a)) {
+        y_(make_layout(p.y_dtype, p.N, p.M, p.batch)),
+        operation_(make_operation(p)) {
+    set_bias(bias);
     Preference preference = make_preference(p.alignment);
     int found = 0;
     cublasStatus_t status =
@@ -93,8 +97,9 @@ class MatmulPlan {
     usable_ = status == CUBLAS_STATUS_SUCCESS && found == 1 && algorithm_.state == CUBLAS_STATUS_SUCCESS;
   }
   bool usable() const { return usable_; }
-  void run(Context& context, cublasLtHandle_t handle, const void* a, const void* b, void* y) const {
+  void run(Context& context, cublasLtHandle_t handle, const void* a, const void* b, const void* bias, void* y) const {
     const float one = 1, zero = 0;
+    set_bias(bias);
     void* workspace = algorithm_.workspaceSize
                           ? context.scratch(int64_t(algorithm_.workspaceSize), kWorkspaceSlot)
                           : nullptr;
@@ -104,28 +109,31 @@ class MatmulPlan {
   }
 
  private:
+  void set_bias(const void* bias) const {
+    if (bias) set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  }
   Layout b_, a_, y_;
   Operation operation_;
   cublasLtMatmulHeuristicResult_t algorithm_{};
   bool usable_ = false;
 };
 
-void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b) {
+void matmul(Context& context, In a, In b, In bias, Out y, bool transpose_a, bool transpose_b) {
   MatmulProblem p;
-  p.dtype = y.dtype;
+  p.dtype = a.dtype, p.y_dtype = y.dtype, p.bias = bias.data != nullptr;
   p.batch = y.shape.rank() == 3 ? y.shape[0] : 1;
   p.M = y.shape[-2], p.N = y.shape[-1], p.K = a.shape[transpose_a ? -2 : -1];
   p.transpose_a = transpose_a, p.transpose_b = transpose_b;
   p.tf32 = context.tf32 && p.dtype == DType::f32;
-  p.alignment = common_alignment({a.data, b.data, y.data});
+  p.alignment = common_alignment({a.data, b.data, bias.data, y.data});
   bool for_library = p.dtype != DType::f64 && y.count() > 0 && p.K > 0 && p.batch <= INT32_MAX;
   if (for_library) {
     Library& library = Library::of(context);
     std::shared_ptr<MatmulPlan>& plan = library.products[p];
-    if (!plan) plan = std::make_shared<MatmulPlan>(library.cublas, p);
-    if (plan->usable()) return plan->run(context, library.cublas, a.data, b.data, y.data);
+    if (!plan) plan = std::make_shared<MatmulPlan>(library.cublas, p, bias.data);
+    if (plan->usable()) return plan->run(context, library.cublas, a.data, b.data, bias.data, y.data);
   }
-  plain::matmul(context, a, b, y, transpose_a, transpose_b);
+  plain::matmul(context, a, b, bias, y, transpose_a, transpose_b);
 }
 
 }  // namespace plumage::cuda

@@ -10,7 +10,7 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window,
                    Activation activation);
-void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b);
+void matmul(Context& context, In a, In b, In bias, Out y, bool transpose_a, bool transpose_b);
 
 /// y = act(y + shift + residual), y [.., K] read and written, shift [K], residual of y's shape or none.
 void finish_frozen(Context& context, In shift, In residual, Out y, Activation activation);

@@ -29,11 +29,15 @@ struct Product {
   size_t workspace_offered = 1 << 20, workspace_given = 1 << 20;
   int64_t ld_a = 0;  // 0: the right one
   bool other_shape_at_run = false;
+  uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  int64_t bias_length = -1;  // 0: no pointer; -1: the right one
   std::vector<float> y;
 
   cublasStatus_t run() {
     std::vector<float> a = numbers(M * K, 1), b = numbers(K * N, 5);
+    bool with_bias = epilogue == CUBLASLT_EPILOGUE_BIAS;
     OnDevice<float> A(a), B(b), Y(static_cast<size_t>(M * N));
+    OnDevice<float> bias(numbers(bias_length > 0 ? bias_length : N, 9));
     OnDevice<char> workspace(workspace_given ? workspace_given : 1);
     cublasLtHandle_t handle;
     cublasLtCreate(&handle);
@@ -49,6 +53,10 @@ struct Product {
     int32_t op_a = transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, &op_b, sizeof op_b);
     cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSB, &op_a, sizeof op_a);
+    cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
+    if (with_bias && bias_length != 0)
+      cublasLtMatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.data,
+                                     sizeof bias.data);
     cublasLtMatmulPreference_t preference;
     cublasLtMatmulPreferenceCreate(&preference);
     cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -75,11 +83,11 @@ struct Product {
     return status;
   }
   double error() const {
-    std::vector<float> a = numbers(M * K, 1), b = numbers(K * N, 5);
+    std::vector<float> a = numbers(M * K, 1), b = numbers(K * N, 5), bias = numbers(N, 9);
     double worst = 0;
     for (int64_t i = 0; i < M; ++i)
       for (int64_t j = 0; j < N; ++j) {
-        double sum = 0;
+        double sum = epilogue == CUBLASLT_EPILOGUE_BIAS ? static_cast<double>(bias[static_cast<size_t>(j)]) : 0;
         for (int64_t k = 0; k < K; ++k)
           sum += static_cast<double>(a[static_cast<size_t>(transpose_a ? k * M + i : i * K + k)]) *
                  static_cast<double>(b[static_cast<size_t>(transpose_b ? j * K + k : k * N + j)]);
@@ -101,6 +109,34 @@ TEST_CASE("products of matrices that lie row after row, in all four ways, whole 
         CHECK(p.run() == CUBLAS_STATUS_SUCCESS);
         CHECK(p.error() <= 1e-5);
       }
+}
+
+TEST_CASE("a bias, one for each of our columns, is added to whole sums and to those of parts") {
+  for (bool transpose_b : {false, true})
+    for (uint32_t reductions : {0u, 2u}) {
+      Product p{5, 7, 33, false, transpose_b};
+      p.reductions = reductions;
+      p.epilogue = CUBLASLT_EPILOGUE_BIAS;
+      CHECK(p.run() == CUBLAS_STATUS_SUCCESS);
+      CHECK(p.error() <= 1e-5);
+    }
+}
+
+TEST_CASE("planted: a bias that is missing is refused, one for the rows reads past its end") {
+  Product p{5, 7, 4};
+  p.epilogue = CUBLASLT_EPILOGUE_BIAS;
+  p.bias_length = 0;
+  CHECK(p.run() == CUBLAS_STATUS_INVALID_VALUE);
+  p.epilogue = CUBLASLT_EPILOGUE_RELU;
+  CHECK(p.run() == CUBLAS_STATUS_NOT_SUPPORTED);  // not simulated: what it does to NaN is not written down
+  Child child = in_child([] {
+    Product q{5, 7, 4};
+    q.epilogue = CUBLASLT_EPILOGUE_BIAS;
+    q.bias_length = 5;
+    q.run();
+  });
+  CHECK(!child.exited_well);
+  CHECK_MESSAGE(child.says("cublasLtMatmul: bias: "), child.said);
 }
 
 TEST_CASE("planted: a swapped leading dimension is refused, or reads past the matrix") {

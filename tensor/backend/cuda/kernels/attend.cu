@@ -80,9 +80,9 @@ void attend(Context& context, In q, In keys, Out lse, Out mean, double scale) {
       int64_t n = std::min(most, count - first);
       bool last = first + n == count;
       In block = in_real(context, keys.as<T>() + first * d, {n, d}, at);
-      matmul(context, x, block, Out{s, {rows, n}, real}, false, true);
+      matmul(context, x, block, {}, Out{s, {rows, n}, real}, false, true);
       launch(weigh_kernel<R>, blocks_for_rows(rows), threads_for_row(n), 0, stream(context), rows, n, R(scale), s, state, first == 0);
-      matmul(context, In{s, {rows, n}, real}, block, Out{part, {rows, d}, real}, false, false);
+      matmul(context, In{s, {rows, n}, real}, block, {}, Out{part, {rows, d}, real}, false, false);
       launch(add_part_kernel<T, R>, blocks_for(rows * d), kThreads, 0, stream(context), rows, d, state, part, sum, first == 0,
              last ? lse.as<T>() : nullptr, last ? mean.as<T>() : nullptr);
     }

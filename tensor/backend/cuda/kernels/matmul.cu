@@ -15,25 +15,29 @@ struct Matrices {
   }
 };
 
-template <class T>
+template <class Y>
 struct StoreMatrix {
-  T* data;
+  Y* data;
+  const Y* bias;  // or null
   ProductSizes z;
-  __device__ void operator()(int64_t batch, int64_t m, int64_t n, Real<T> sum) const {
-    data[(batch * z.M + m) * z.N + n] = T(sum);
+  __device__ void operator()(int64_t batch, int64_t m, int64_t n, Real<Y> sum) const {
+    data[(batch * z.M + m) * z.N + n] = Y(bias ? sum + Real<Y>(bias[n]) : sum);
   }
 };
 
 }  // namespace
 
-void matmul(Context& context, In a, In b, Out y, bool transpose_a, bool transpose_b) {
+void matmul(Context& context, In a, In b, In bias, Out y, bool transpose_a, bool transpose_b) {
   ProductSizes z{y.shape.rank() == 3 ? y.shape[0] : 1, y.shape[-2], y.shape[-1],
                  a.shape[transpose_a ? -2 : -1]};
   visit_float(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     Matrices<T> of_a{a.as<T>(), z.M * z.K, transpose_a ? 1 : z.K, transpose_a ? z.M : 1};
     Matrices<T> of_b{b.as<T>(), z.K * z.N, transpose_b ? 1 : z.N, transpose_b ? z.K : 1};
-    product<Real<T>>(context, z, of_a, of_b, StoreMatrix<T>{y.as<T>(), z});
+    if (y.dtype == a.dtype)
+      product<Real<T>>(context, z, of_a, of_b, StoreMatrix<T>{y.as<T>(), bias.as<T>(), z});
+    else
+      product<Real<T>>(context, z, of_a, of_b, StoreMatrix<Real<T>>{y.as<Real<T>>(), bias.as<Real<T>>(), z});
   });
 }
 
