@@ -184,7 +184,7 @@ Keys keys_of(Config& c) {
            "where views are made; device: where the step computes");
   k.real("data.device_gib", c.data.device_gib, 0, 1e6,
          "GiB of decoded pictures kept on a device; more are copied there batch by batch");
-  k.integer("data.threads", c.data.threads, 0, 1024, "that make views; 0: one a core");
+  k.integer("data.threads", c.data.threads, 0, 1024, "that make views, or copy pictures to a device which does not keep them; 0: one a core");
 
   k.integer("train.batch", c.train.batch, 2, 1 << 20, "images a step");
   k.integer("train.epochs", c.train.epochs, 1, 1 << 30, "passes over the data");

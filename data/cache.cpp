@@ -1,7 +1,6 @@
 // Keeping what is decoded, counting what is broken, and moving to a file when memory runs short.
 #include "data/cache.h"
 
-#include <span>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -157,13 +156,19 @@ void ImageCache::check_corrupt(int64_t all, bool allowed) const {
   }
 }
 
+std::span<const uint8_t> ImageCache::pixels(int64_t i) const {
+  const Image& image = images_.at(size_t(i));
+  const uint8_t* mapped = mapped_[size_t(i)];
+  return {mapped ? mapped : image.rgb.data(), size_t(image.width * image.height * 3)};
+}
+
 const Image& ImageCache::get(int64_t i, Image& scratch) const {
   const Image& image = images_.at(size_t(i));
-  const uint8_t* pixels = mapped_[size_t(i)];
-  if (!pixels) return image;
+  if (!mapped_[size_t(i)]) return image;
+  std::span<const uint8_t> from = pixels(i);
   scratch.width = image.width;
   scratch.height = image.height;
-  scratch.rgb.assign(pixels, pixels + image.width * image.height * 3);
+  scratch.rgb.assign(from.begin(), from.end());
   return scratch;
 }
 

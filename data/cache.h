@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,8 @@ class ImageCache {
   const Dataset& dataset() const { return dataset_; }
   /// Picture i. `scratch` holds it if it lies in a mapped file; the reference lives as long as both.
   const Image& get(int64_t i, Image& scratch) const;
+  /// Its pixels where they lie.
+  std::span<const uint8_t> pixels(int64_t i) const;
   /// Its width and height.
   std::pair<int64_t, int64_t> size_of(int64_t i) const {
     return {images_.at(size_t(i)).width, images_.at(size_t(i)).height};

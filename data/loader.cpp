@@ -23,6 +23,7 @@ namespace plumage {
 namespace {
 
 constexpr int64_t kMaxQueue = 1024;
+constexpr size_t kStreamed = 2;  // batches on their way to a device: one that waits for its step, one that is being copied
 
 // The workers share the cores with the training step, whose threads wait for each other many times in it: one
 // of them put aside for a worker's time slice stops them all. Views are work that somebody has to do, but not
@@ -47,6 +48,7 @@ double seconds_since(Clock::time_point start) {
 struct Pending {
   Batch batch;
   int64_t size = 0, taken = 0, done = 0;  // pictures
+  StreamedPictures* streamed = nullptr;   // what they are put into if the views are made on a device
   int64_t failed_slot = 0;
   std::exception_ptr failure;  // of the first picture that failed, whoever failed first
 
@@ -70,8 +72,8 @@ struct Loader::Workers {
   void run();
   Pending* pending_with_work();
   Pending& begin_batch();
-  void make_device_batch();
-  void make_views(const Pending& pending, int64_t slot, Image& scratch);
+  void make_device_views(Pending& pending);
+  void prepare(const Pending& pending, int64_t slot, Image& scratch);
   void make_next_picture(Pending& pending, Image& scratch, std::unique_lock<std::mutex>& lock);
 
   const ImageCache& cache;
@@ -86,6 +88,9 @@ struct Loader::Workers {
   std::vector<int64_t> order;
   int64_t order_epoch = -1;
   bool stop = false;
+
+  std::vector<std::unique_ptr<StreamedPictures>> streams;  // in turn; empty if no pictures are streamed
+  size_t streamed = 0;                                     // batches that have been begun
 
   double waited = 0;
   Clock::time_point measured_from;
@@ -123,7 +128,9 @@ Loader::Workers::Workers(const ImageCache& cache, std::vector<View> plan, const 
   check();
   normalise(begin);
   next = begin;
-  if (options.pictures) return;
+  if (options.pictures && options.pictures->resident()) return;
+  if (options.pictures)
+    for (size_t i = 0; i < kStreamed; ++i) streams.push_back(options.pictures->stream(options.batch));
   for (int t = 0; t < worker_threads(options.threads); ++t) threads.emplace_back([this] { run(); });
 }
 
@@ -146,7 +153,7 @@ Pending* Loader::Workers::pending_with_work() {
   for (auto& pending : queue) {
     if (pending->taken < pending->size) return pending.get();
   }
-  bool room = int64_t(queue.size()) < std::max<int64_t>(options.queue, 1);
+  bool room = int64_t(queue.size()) < (streams.empty() ? std::max<int64_t>(options.queue, 1) : int64_t(kStreamed));
   return room && !exhausted(begin) ? &begin_batch() : nullptr;
 }
 
@@ -175,8 +182,14 @@ Pending& Loader::Workers::begin_batch() {
       batch.index.data<int64_t>()[slot] = i;
       batch.labels.data<int64_t>()[slot] = cache.dataset().samples[size_t(i)].label;
     }
-    for (const View& view : plan)
-      if (!options.pictures) batch.views.push_back(Tensor::empty({pending.size, view.height, view.width, 3}));
+    if (!options.pictures) {
+      for (const View& view : plan) batch.views.push_back(Tensor::empty({pending.size, view.height, view.width, 3}));
+    } else if (streams.empty()) {
+      pending.taken = pending.done = pending.size;
+    } else {
+      pending.streamed = streams[streamed++ % kStreamed].get();
+      pending.streamed->begin(batch.index.span<int64_t>());
+    }
   } catch (...) {
     pending.fail(0, std::current_exception());
     pending.taken = pending.done = pending.size;
@@ -186,23 +199,16 @@ Pending& Loader::Workers::begin_batch() {
 }
 
 // On a device; next() alone does this.
-void Loader::Workers::make_device_batch() {
-  if (queue.empty()) begin_batch();
-  Pending& pending = *queue.front();
-  if (!pending.failure) {
-    try {
-      pending.batch.views = options.pictures->views(plan, pending.batch.index.span<int64_t>(), options.seed,
-                                                    uint64_t(pending.batch.position.epoch));
-    } catch (...) {
-      pending.fail(0, std::current_exception());
-    }
-  }
-  pending.taken = pending.done = pending.size;
+void Loader::Workers::make_device_views(Pending& pending) {
+  Batch& batch = pending.batch;
+  batch.views = options.pictures->views(plan, batch.index.span<int64_t>(), options.seed, uint64_t(batch.position.epoch), pending.streamed);
 }
 
-void Loader::Workers::make_views(const Pending& pending, int64_t slot, Image& scratch) {
+// Makes a picture's views, or sends it to where they will be made.
+void Loader::Workers::prepare(const Pending& pending, int64_t slot, Image& scratch) {
   int64_t i = pending.batch.index.data<int64_t>()[slot];
   try {
+    if (pending.streamed) return pending.streamed->put(slot);
     const Image& image = cache.get(i, scratch);
     for (size_t v = 0; v < plan.size(); ++v) {
       Tensor rows = pending.batch.views[v].slice(slot, 1);
@@ -216,14 +222,14 @@ void Loader::Workers::make_views(const Pending& pending, int64_t slot, Image& sc
   }
 }
 
-// Under the lock, which is given up while the views are made.
+// Under the lock, which is given up while the picture is prepared.
 void Loader::Workers::make_next_picture(Pending& pending, Image& scratch,
                                         std::unique_lock<std::mutex>& lock) {
   int64_t slot = pending.taken++;
   lock.unlock();
   std::exception_ptr failure;
   try {
-    make_views(pending, slot, scratch);
+    prepare(pending, slot, scratch);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -275,17 +281,29 @@ Batch Loader::next() {
   std::unique_lock lock(w.mutex);
   if (!w.measuring) w.measured_from = start;
   w.measuring = true;
+  if (w.queue.empty()) w.begin_batch();
+  Pending& front = *w.queue.front();
+  if (front.streamed && front.done < front.size) {
+    lock.unlock();
+    front.streamed->wait();
+    lock.lock();
+    start = Clock::now();  // that the device has not come so far yet is no waiting for data
+  }
   Image scratch;
-  if (w.options.pictures) w.make_device_batch();
-  while (w.queue.empty() || w.queue.front()->done < w.queue.front()->size) {
-    if (w.queue.empty() || w.queue.front()->taken == w.queue.front()->size)
+  while (front.done < front.size) {
+    if (front.taken == front.size)
       w.ready.wait(lock);
     else
-      w.make_next_picture(*w.queue.front(), scratch, lock);
+      w.make_next_picture(front, scratch, lock);
+  }
+  if (w.options.pictures && !front.failure) {
+    lock.unlock();
+    w.make_device_views(front);
+    lock.lock();
   }
   w.waited += seconds_since(start);
-  if (w.queue.front()->failure) std::rethrow_exception(w.queue.front()->failure);  // again at the next call
-  Batch batch = std::move(w.queue.front()->batch);
+  if (front.failure) std::rethrow_exception(front.failure);  // again at the next call
+  Batch batch = std::move(front.batch);
   w.queue.pop_front();
   w.normalise(w.next = {batch.position.epoch, batch.position.step + 1});
   lock.unlock();

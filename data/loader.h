@@ -43,11 +43,11 @@ struct LoaderOptions {
   int64_t batch = 128;
   uint64_t seed = 0;
   int threads = 0;          ///< 0: one a core
-  int64_t queue = 4;        ///< batches made ahead
+  int64_t queue = 4;        ///< batches made ahead; two if their pictures are streamed
   bool shuffle = true;      ///< a new order each epoch; the last batch is dropped unless full
   bool evaluation = false;  ///< one epoch, in order, with the rest as a smaller last batch; ignores shuffle
-  /// Views are made by this, on its device, when next() asks for them, and no threads are started; it must outlive
-  /// the loader. nullptr: on the CPU.
+  /// Views are made by this, on its device, when next() asks for them; the threads copy pictures to it that it does not keep. It
+  /// must outlive the loader. nullptr: on the CPU.
   DevicePictures* pictures = nullptr;
 };
 

@@ -54,6 +54,22 @@ std::shared_ptr<void> open(int index);
 /// the two devices is not the CPU. Throws MachineError while a step is captured, unless both are the same device.
 void copy(void* to, Device to_device, const void* from, Device from_device, int64_t bytes);
 
+/// Memory of the CPU and as much of a device, to which it is copied beside the device's queue. The CPU's is pinned, or plain
+/// memory where the system does not pin so much. Calls throw MachineError with the call's text.
+class Upload {
+ public:
+  virtual ~Upload() = default;  ///< waits for the copy
+  /// What the next send() copies; waits for the last one. Any thread, several at once.
+  virtual uint8_t* room() = 0;
+  /// Queues a copy of the first `bytes`, which comes after all that had been queued on the device at the last release().
+  virtual void send(int64_t bytes) = 0;
+  /// What is queued on the device from now on finds the last copy done.
+  virtual void acquire() = 0;
+  virtual void release() = 0;
+};
+/// To memory of the context's device, whose queue is all that used it so far; it must outlive the upload.
+std::unique_ptr<Upload> upload(Context& context, void* to, int64_t bytes);
+
 /// Runs both, whose ops are recorded instead of queued: `first`, and `then` to follow it unless the number at `flag`, in
 /// the device's memory, is 0 when `first` has run. Throws what they throw and MachineError, with the last ops, if one did
 /// what a recording cannot hold.

@@ -268,12 +268,21 @@ TEST_CASE("device views: what a slot may not say") {
   CHECK_THROWS_AS(make_views(pictures, slots, {}, {}, out), DeviceError);
 }
 
+namespace {
+
+// Ten pictures of 6 to 15 by 9 pixels.
+Dataset ten_pictures(const ScratchFolder& folder) {
+  for (int i = 0; i < 10; ++i)
+    folder.write("a/" + std::to_string(i) + ".ppm", plain_ppm(6 + i, 9, static_cast<unsigned char>(20 * i), 100, 200));
+  return open_dataset("folder", folder.path(), "train");
+}
+
+}  // namespace
+
 TEST_CASE("device views: a loader's batches are the CPU's, whether the pictures are kept there or not") {
   if (no_device()) return;
   ScratchFolder folder;
-  for (int i = 0; i < 10; ++i)
-    folder.write("a/" + std::to_string(i) + ".ppm", plain_ppm(6 + i, 9, static_cast<unsigned char>(20 * i), 100, 200));
-  ImageCache cache(open_dataset("folder", folder.path(), "train"));
+  ImageCache cache(ten_pictures(folder));
   AugmentOptions augment = small_picture_options();
   View x1{"x1", 8, 8,
           [=](const Image& image, const ViewKey& key, float* out) { apply(image, draw(augment, key, image.width, image.height), 8, out); },
@@ -309,6 +318,45 @@ TEST_CASE("device views: a loader's batches are the CPU's, whether the pictures 
     CHECK(contains(thrown<InputError>([&] { failing.next(); }), ".ppm: no such view"));
     x1.slot = x2.slot;
   }
+}
+
+TEST_CASE("device views: streamed pictures are there when views are made of them, and stay until then") {
+  if (no_device()) return;
+  ScratchFolder folder;
+  ImageCache cache(ten_pictures(folder));
+  View view{"x", 7, 7, [](const Image& image, const ViewKey&, float* out) { plain_view(image, 7, out); },
+            [](int64_t width, int64_t height, const ViewKey&) { return plain_slot(width, height, 7); }};
+  DevicePictures kept(cache, kDevice, 1 << 20), streamed(cache, kDevice, 10);
+  // Nobody looks at a view before all have been asked for: the device may do what it was asked in any order that it was not
+  // told.
+  auto views = [&](DevicePictures& pictures, int threads) {
+    {  // Work that is still queued on memory which the loader gets next.
+      constexpr int64_t kLargestBatch = (12 + 13 + 14 + 15) * 9 * 3;
+      Tensor a = Tensor::full({kLargestBatch / 4}, 1, DType::f32, kDevice), b = Tensor::full({kLargestBatch / 4}, 2, DType::f32, kDevice);
+    }
+    Loader loader(cache, {view}, {.batch = 4, .seed = 3, .threads = threads, .pictures = &pictures});
+    std::vector<Tensor> asked;
+    for (int step = 0; step < 9; ++step) asked.push_back(loader.next().views[0]);
+    std::vector<std::vector<double>> seen;
+    for (const Tensor& t : asked) seen.push_back(t.to_vector());
+    return seen;
+  };
+  auto wanted = views(kept, 1);
+  for (int threads : {1, 3}) CHECK(views(streamed, threads) == wanted);
+}
+
+TEST_CASE("device views: what pictures are streamed through is taken once") {
+  if (no_device()) return;
+  ScratchFolder folder;
+  ImageCache cache(ten_pictures(folder));
+  View view{"x", 7, 7, [](const Image& image, const ViewKey&, float* out) { plain_view(image, 7, out); },
+            [](int64_t width, int64_t height, const ViewKey&) { return plain_slot(width, height, 7); }};
+  DevicePictures streamed(cache, kDevice, 10);
+  Loader loader(cache, {view}, {.batch = 10, .pictures = &streamed});
+  for (int step = 0; step < 3; ++step) loader.next();
+  int64_t calls = Allocator::of(kDevice).statistics().system_calls;
+  for (int step = 0; step < 5; ++step) loader.next();
+  CHECK(Allocator::of(kDevice).statistics().system_calls == calls);
 }
 
 }  // namespace plumage

@@ -35,6 +35,11 @@ void copy(void*, Device to_device, const void*, Device from_device, int64_t) {
   require(to_device.kind == Device::Kind::cuda ? to_device : from_device);
 }
 
+std::unique_ptr<Upload> upload(Context& context, void*, int64_t) {
+  require(context.device());
+  return nullptr;
+}
+
 std::shared_ptr<void> record(Context& context, const std::function<void()>&, const int64_t*, const std::function<void()>&) {
   require(context.device());
   return nullptr;

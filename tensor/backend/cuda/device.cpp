@@ -127,10 +127,17 @@ cudaStream_t stream(Context& context) {
 
 const cudaDeviceProp& properties(Context& context) { return queue(context).properties; }
 
-Event make_event() {
+Event make_event(unsigned flags) {
   cudaEvent_t event = nullptr;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | flags), "cudaEventCreate");
   return Event(event);
+}
+
+Pinned pinned_memory(int64_t bytes) {
+  void* memory = nullptr;
+  if (cudaMallocHost(&memory, size_t(bytes)) == cudaSuccess) return Pinned(static_cast<char*>(memory));
+  cudaGetLastError();
+  return nullptr;
 }
 
 }  // namespace cuda

@@ -24,6 +24,13 @@ struct EventDeleter {
   void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
 };
 using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, EventDeleter>;
-Event make_event();  ///< without timing
+Event make_event(unsigned flags = 0);  ///< without timing
+
+struct PinnedDeleter {
+  void operator()(void* memory) const { cudaFreeHost(memory); }
+};
+using Pinned = std::unique_ptr<char, PinnedDeleter>;
+/// Null where the system pins no more memory: copies then go without, more slowly.
+Pinned pinned_memory(int64_t bytes);
 
 }  // namespace plumage::cuda

@@ -5,28 +5,11 @@
 
 namespace plumage::cuda {
 
-namespace {
-
-// Null where the system pins no more memory: copies then go without, more slowly.
-char* pinned_memory() {
-  void* memory = nullptr;
-  if (cudaMallocHost(&memory, size_t(Staging::kBytes)) == cudaSuccess) return static_cast<char*>(memory);
-  cudaGetLastError();
-  return nullptr;
-}
-
-}  // namespace
-
-Staging::Staging(cudaStream_t stream) : stream_(stream), download_(pinned_memory()) {
+Staging::Staging(cudaStream_t stream) : stream_(stream), download_(pinned_memory(kBytes)) {
   for (Half& half : upload_) {
-    half.memory = pinned_memory();
+    half.memory = pinned_memory(kBytes);
     half.sent = make_event();
   }
-}
-
-Staging::~Staging() {
-  for (Half& half : upload_) cudaFreeHost(half.memory);
-  cudaFreeHost(download_);
 }
 
 void Staging::upload(void* to, const void* from, int64_t bytes) {
@@ -45,7 +28,7 @@ void Staging::upload(void* to, const void* from, int64_t bytes) {
     }
     Half& half = upload_[current_];
     int64_t part = std::min(bytes - done, kBytes - half.used);
-    char* room = half.memory + half.used;
+    char* room = half.memory.get() + half.used;
     std::memcpy(room, static_cast<const char*>(from) + done, size_t(part));
     check(cudaMemcpyAsync(static_cast<char*>(to) + done, room, size_t(part), cudaMemcpyHostToDevice, stream_),
           "copy to the device");
@@ -59,11 +42,11 @@ void Staging::download(void* to, const void* from, int64_t bytes) {
   for (int64_t done = 0; done < bytes;) {
     int64_t part = download_ ? std::min(bytes - done, kBytes) : bytes;
     char* end = static_cast<char*>(to) + done;
-    char* landing = download_ ? download_ : end;
+    char* landing = download_ ? download_.get() : end;
     check(cudaMemcpyAsync(landing, static_cast<const char*>(from) + done, size_t(part), cudaMemcpyDeviceToHost, stream_),
           "copy to the CPU");
     check(cudaStreamSynchronize(stream_), "copy to the CPU");
-    if (download_) std::memcpy(end, download_, size_t(part));
+    if (download_) std::memcpy(end, landing, size_t(part));
     done += part;
   }
 }

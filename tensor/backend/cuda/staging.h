@@ -13,9 +13,6 @@ class Staging {
   static constexpr int64_t kBytes = int64_t(4) << 20;  ///< of each piece: large enough for the bus, small enough to pin
 
   explicit Staging(cudaStream_t stream);
-  ~Staging();
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
 
   void upload(void* to, const void* from, int64_t bytes);
   void download(void* to, const void* from, int64_t bytes);
@@ -23,7 +20,7 @@ class Staging {
 
  private:
   struct Half {
-    char* memory = nullptr;
+    Pinned memory;
     Event sent;  // everything in this half has left it
     int64_t used = 0;
   };
@@ -31,7 +28,7 @@ class Staging {
   std::mutex mutex_;
   std::array<Half, 2> upload_;
   size_t current_ = 0;
-  char* download_ = nullptr;
+  Pinned download_;
 };
 
 }  // namespace plumage::cuda
