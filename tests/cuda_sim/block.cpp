@@ -1,6 +1,6 @@
 // The scheduler of one block. A thread runs until it waits at a barrier or in a warp operation, or ends;
-// which of the threads that can go on is next, is drawn from the seed. So a missing barrier shows as another
-// result. Not instrumented for races (see fiber.cpp); what orders threads is told by release() and acquire().
+// which of the threads that can go on is next, is drawn from the seed, and now and then one warp runs ahead of all
+// others, or behind them, from one barrier to the next. So a missing barrier shows as another result. Not instrumented for races (see fiber.cpp); what orders threads is told by release() and acquire().
 #include "tests/cuda_sim/block.h"
 
 #include <bit>
@@ -50,12 +50,30 @@ struct Warp {
   Meeting meetings[kLanes];  // by the lowest lane of the mask
 };
 
+// Threads that can go on.
+class Ready {
+ public:
+  bool empty() const { return threads_.empty(); }
+  void add(Thread& thread) { threads_.push_back(&thread); }
+  Thread& take(Order& order) {
+    std::swap(threads_[next_], threads_[next_ + order.below(threads_.size() - next_)]);
+    Thread& thread = *threads_[next_++];
+    if (next_ == threads_.size()) threads_.clear(), next_ = 0;
+    return thread;
+  }
+
+ private:
+  std::vector<Thread*> threads_;  // from next_ on
+  size_t next_ = 0;
+};
+
 struct Block {
   const Launch* launch = nullptr;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
-  std::vector<Thread*> ready;  // from `next` on
-  size_t next = 0;
+  Ready first, second;         // who is in `second` goes on where nobody is in `first`
+  size_t apart = 0;            // the warp that runs ahead of all others, or behind them; none beyond the last
+  bool ahead = false;
   unsigned live = 0, at_barrier = 0, predicates = 0;
   Meeting barrier;
   char started = 0,
@@ -122,10 +140,17 @@ void wait(Block& b, State state) {
 
 void make_ready(Block& b, Thread& thread) {
   thread.state = State::ready;
-  b.ready.push_back(&thread);
+  bool apart = thread.id / kLanes == b.apart;
+  (apart == b.ahead ? b.first : b.second).add(thread);
 }
 
-void open_barrier_if_complete(Block& b) {
+// While nobody is ready.
+void draw_warp_apart(Block& b, Order& order) {
+  b.ahead = order.below(2);
+  b.apart = order.shuffled() ? order.below(2 * b.warps.size()) : b.warps.size();
+}
+
+void open_barrier_if_complete(Block& b, Order& order) {
   if (b.at_barrier == 0 || b.at_barrier != b.live) return;
   const Thread* first = nullptr;
   for (Thread& thread : b.threads) {
@@ -138,6 +163,7 @@ void open_barrier_if_complete(Block& b) {
   if (b.live != b.threads.size())
     fail("__syncthreads at %s:%d: %u of %zu threads have ended without reaching it", first->at.file,
          first->at.line, static_cast<unsigned>(b.threads.size()) - b.live, b.threads.size());
+  draw_warp_apart(b, order);
   for (Thread& thread : b.threads) {
     thread.result = b.predicates;
     make_ready(b, thread);
@@ -246,23 +272,20 @@ void run_block(const Launch& launch, uint3 index, Order& order) {
   fresh_shared_memory(launch.shared_bytes);
   b.live = static_cast<unsigned>(b.threads.size());
   b.at_barrier = b.predicates = 0;
-  b.ready.clear();
-  b.next = 0;
+  draw_warp_apart(b, order);
   for (Warp& warp : b.warps) warp.waiting = 0;
   uint3 at{0, 0, 0};
   for (unsigned id = 0; id < b.live; ++id) {
     b.threads[id] = Thread{};
     b.threads[id].id = id;
     b.threads[id].index = at;
-    b.ready.push_back(&b.threads[id]);
+    make_ready(b, b.threads[id]);
     if (++at.x == launch.block.x) at.x = 0, ++at.y;
     if (at.y == launch.block.y) at.y = 0, ++at.z;
   }
   std::vector<Fiber*> used;
-  while (b.next < b.ready.size()) {
-    std::swap(b.ready[b.next], b.ready[b.next + order.below(b.ready.size() - b.next)]);
-    Thread& thread = *b.ready[b.next++];
-    if (b.next == b.ready.size()) b.ready.clear(), b.next = 0;
+  while (!b.first.empty() || !b.second.empty()) {
+    Thread& thread = (b.first.empty() ? b.second : b.first).take(order);
     resume(b, thread, order);
     if (thread.state == State::in_warp_operation) finish_warp_operation_if_complete(b, thread);
     if (thread.state == State::at_barrier) ++b.at_barrier;
@@ -270,7 +293,7 @@ void run_block(const Launch& launch, uint3 index, Order& order) {
       --b.live;
       (kRaceDetector ? used : b.idle()).push_back(std::exchange(thread.fiber, nullptr));
     }
-    if (thread.state != State::ready) open_barrier_if_complete(b);
+    if (thread.state != State::ready) open_barrier_if_complete(b, order);
   }
   if (b.live != 0) report_deadlock(b);
   b.idle().insert(b.idle().end(), used.begin(), used.end());

@@ -95,10 +95,7 @@ template <class R, class Combine>
 __device__ R block_reduce(R value, Combine combine) {
   PLUMAGE_SHARED(R, of_warps, 32);
   int lane = int(threadIdx.x % 32), warp = int(threadIdx.x / 32), warps = int(blockDim.x / 32);
-  for (int step = 1; step < 32; step *= 2) {
-    R other = shuffle_xor(value, step);
-    value = lane & step ? combine(other, value) : combine(value, other);
-  }
+  for (int step = 1; step < 32; step *= 2) value = combine(value, shuffle_xor(value, step));  // in lane 0 the warp's
   __syncthreads();  // those who still read of_warps from the call before
   if (lane == 0) of_warps[warp] = value;
   __syncthreads();

@@ -44,6 +44,21 @@ __global__ void reverse_warp(const int* x, int* y, bool wait) {
   y[threadIdx.x] = tile[31 - threadIdx.x];
 }
 
+// The warps' sums of a round are overwritten while a warp that is behind may still read them.
+__global__ void sum_rounds(int rounds, int* y, bool wait) {
+  SHARED(int, part, 32);
+  int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
+  for (int round = 0; round < rounds; ++round) {
+    int sum = round + warp, total = 0;
+    for (int by = 16; by > 0; by /= 2) sum += __shfl_xor_sync(~0u, sum, by);
+    if (wait) __syncthreads();
+    if (lane == 0) part[warp] = sum;
+    __syncthreads();
+    for (int w = 0; w < static_cast<int>(blockDim.x / 32); ++w) total += part[w];
+    y[round * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)] = total;
+  }
+}
+
 __global__ void reverse_dynamic(int* y) {
   int* tile = static_cast<int*>(cuda_sim::dynamic_shared(16));
   tile[threadIdx.x] = static_cast<int>(threadIdx.x);
@@ -152,6 +167,20 @@ TEST_CASE("planted: a missing __syncwarp shows in the result" * doctest::skip(kW
   CHECK(right.size() == 1);
   CHECK(wrong.size() > 5);
   CHECK(!wrong.count(*right.begin()));
+}
+
+TEST_CASE("planted: a missing __syncthreads that only a warp far ahead of another needs" * doctest::skip(kWatched)) {
+  constexpr unsigned kThreads = 256, kRounds = 8;
+  std::set<std::vector<int>> right, wrong;
+  for (bool wait : {true, false})
+    for (uint64_t seed : kSeeds) {
+      Seeded seeded(seed);
+      OnDevice<int> y(kThreads * kRounds);
+      REQUIRE(start(sum_rounds, 1, kThreads, 0, nullptr, static_cast<int>(kRounds), y.data, wait) == cudaSuccess);
+      (wait ? right : wrong).insert(y.host());
+    }
+  CHECK(right.size() == 1);
+  CHECK(wrong.size() > 5);
 }
 
 TEST_CASE("shuffles, votes and counts as the programming guide has them") {
