@@ -40,7 +40,13 @@ class Extraction {
     done_ += v.size(0);
     if (options_.progress) options_.progress(done_, v_.size(0));
   }
-  const Tensor& v() const { return v_; }
+  /// Without labels and names.
+  Features features() const {
+    Features features;
+    features.v = v_;
+    features.device = encoder_.device();
+    return features;
+  }
 
  private:
   const ResNet& encoder_;
@@ -84,8 +90,7 @@ Features extract_features(const ResNet& encoder, const ImageCache& pictures, con
   Extraction extraction(encoder, pictures.size(), options);
   while (loader.has_next()) extraction.add(loader.next().views[0]);
 
-  Features features;
-  features.v = extraction.v();
+  Features features = extraction.features();
   std::vector<int64_t> labels;
   bool grouped = false;
   for (const Sample& sample : pictures.dataset().samples) {
@@ -118,8 +123,7 @@ Features extract_features(const ResNet& encoder, const std::vector<Image>& pictu
   for (int64_t first = 0; first < total; first += options.batch) {
     extraction.add(plain_views(pictures, first, std::min(options.batch, total - first), options));
   }
-  Features features;
-  features.v = extraction.v();
+  Features features = extraction.features();
   features.labels = labels.empty() ? Tensor::full({total}, -1, DType::i64) : Tensor::from(labels, {total});
   return features;
 }

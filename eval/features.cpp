@@ -35,6 +35,7 @@ Features subset(const Features& features, const std::vector<int64_t>& positions)
   Tensor index = Tensor::from(positions, {int64_t(positions.size())});
   Features part;
   part.v = ops::gather_rows(features.v, index);
+  part.device = features.device;
   std::vector<int64_t> labels;
   for (int64_t p : positions) {
     labels.push_back(features.label(p));

@@ -14,10 +14,11 @@ namespace plumage {
 class ResNet;
 
 struct Features {
-  Tensor v;                         ///< [N, n], f32 (f64 is taken too)
+  Tensor v;                         ///< [N, n], f32 (f64 is taken too), on the CPU
   Tensor labels;                    ///< i64 [N]; -1: not known
   std::vector<std::string> paths;   ///< of the pictures; empty or N
   std::vector<std::string> groups;  ///< pictures of one thing (a track); empty or N
+  Device device;                    ///< where their encoder was; searches among them compute there
 
   int64_t size() const { return v.defined() ? v.size(0) : 0; }
   int64_t label(int64_t i) const { return labels.data<int64_t>()[i]; }

@@ -15,8 +15,18 @@ namespace {
 constexpr int64_t kBlockElements = int64_t(1) << 25;  // similarities held at a time: 128 MiB
 constexpr int64_t kChunk = 64;  // of a row, passed over at once if nothing in it is good enough
 
-Tensor prepare(const Features& features, bool normalize) {
-  Tensor v = ops::cast(features.v, DType::f32);
+// A ranking may hang on the last bits: products keep those of the features in this scope, also where the encoder's need not.
+struct FullPrecision {
+  explicit FullPrecision(Device device) : context(Context::of(device)), tf32(context.tf32) { context.tf32 = false; }
+  ~FullPrecision() { context.tf32 = tf32; }
+  FullPrecision(const FullPrecision&) = delete;
+  FullPrecision& operator=(const FullPrecision&) = delete;
+  Context& context;
+  bool tf32;
+};
+
+Tensor prepare(const Features& features, bool normalize, Device device) {
+  Tensor v = ops::cast(features.v, DType::f32).to(device);
   return normalize ? ops::l2_normalize(v).first : v;
 }
 
@@ -69,12 +79,14 @@ void check(const Search& search) {
 void for_each_query(const Search& search, const std::function<void(int64_t, std::span<float>)>& visit) {
   check(search);
   GroupNumbers groups(search);
-  Tensor q = prepare(search.queries, search.normalize);                    // q: [Q, n]
-  Tensor g = search.self ? q : prepare(search.gallery, search.normalize);  // g: [G, n]
+  const Device device = search.queries.device;
+  FullPrecision precision(device);
+  Tensor q = prepare(search.queries, search.normalize, device);                    // q: [Q, n]
+  Tensor g = search.self ? q : prepare(search.gallery, search.normalize, device);  // g: [G, n]
   int64_t queries = q.size(0), items = g.size(0), block = rows_of_block(items, g.size(1));
   for (int64_t first = 0; first < queries; first += block) {
     int64_t rows = std::min(block, queries - first);
-    Tensor similarity = ops::matmul(q.slice(first, rows), g, false, true);  // similarity: [rows, G]
+    Tensor similarity = ops::matmul(q.slice(first, rows), g, false, true).to(Device{});  // similarity: [rows, G]
     float* values = similarity.data<float>();
     std::exception_ptr failure;
 #pragma omp parallel for schedule(dynamic, 4) num_threads(Context::cpu().threads())

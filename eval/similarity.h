@@ -36,7 +36,7 @@ void check(const Search& search);
 
 /// Calls visit(query, similarities) for each query, from several threads at once: one number for each item of
 /// the gallery, in its order; NaN where the item may not be found; the visitor may change them. Only a block
-/// of queries has its rows in memory at a time. Throws as check.
+/// of queries has its rows in memory at a time; they are computed on the queries' device. Throws as check.
 void for_each_query(const Search& search,
                     const std::function<void(int64_t query, std::span<float> similarities)>& visit);
 

@@ -18,7 +18,7 @@ for binary in "$build"/test_*; do
     --device)
       case $name in
         test_cuda_sim | test_op_cases | test_tensor) set -- ;;
-        test_ssl | test_cli | test_data) set -- "-tc=*device*" ;;
+        test_ssl | test_cli | test_data | test_eval) set -- "-tc=*device*" ;;
         *) continue ;;
       esac ;;
     --races)
