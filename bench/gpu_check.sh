@@ -24,7 +24,7 @@ seconds=540 arch=resnet50 px=224 steps=6 queue=65536 bank=5632 width=64 peer=cud
 build=${build:-$([ -n "$rehearse" ] && echo build-sim || echo build-gpu)}
 mkdir -p "$build" && out=$(cd "$build" && pwd)/gpu_check || exit 2
 rm -rf "$out" && mkdir -p "$out/plans" || exit 2
-export PATH="$PATH:/usr/local/cuda/bin"
+export PATH="$PATH:/usr/local/cuda/bin" PLUMAGE_UNFUSED=1 # what cuDNN compiles for a convolution and its statistics takes minutes
 began=$(date +%s)
 
 note() { # NAME SECONDS WORDS: a row of the last table
@@ -118,6 +118,17 @@ sanitize memcheck-training 60 memcheck "$build/test_ssl" 'device: the same steps
 sanitize memcheck-ops 60 memcheck "$build/test_op_cases" 'op cases: batch_norm,op cases: pool,op cases: update'
 sanitize racecheck-ops 60 racecheck "$build/test_op_cases" 'op cases: reduce,op cases: softmax,op cases: batch_norm'
 [ -n "$rehearse" ] || { part ops 40 env PLUMAGE_PLANS="$out/plans" "$build/bench/ops" --arch "$arch" --px "$px" --batch "$batch" --compute bf16 --device cuda:0 && note ops "$took" ok; }
+
+# With the time that is left: is one kernel for a convolution and its statistics faster than two?
+if [ -n "$rehearse" ]; then
+  : # its engines take no time
+elif [ $((seconds - ($(date +%s) - began))) -gt 120 ]; then
+  part fused 120 env PLUMAGE_UNFUSED=0 PLUMAGE_PLANS="$out/plans" "$build/bench/step" --arch "$arch" --px "$px" --batch "$batch" --step supervised \
+    --steps "$steps" --compute bf16 --width "$width" --device cuda:0 --graph --json &&
+    note fused "$took" "ok, faster for $(grep -c '^[0-9].* stats ' "$out"/plans/*.txt) of $(grep -c ' stats ' "$out"/plans/*.txt) convolutions; fused.log beside plumage-supervised--graph.log"
+else
+  note fused 0 "skipped: no time was left"
+fi
 
 "$python" bench/gpu_report.py "$out/results.jsonl" "$batch" > "$out/report.md" && note report 0 ok || note report 0 "failed: gpu_report.py"
 {

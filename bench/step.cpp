@@ -101,7 +101,7 @@ std::string family_of(std::string_view op) {
   if (op == "conv2d") return "convolution forward";
   if (op == "conv2d_dx") return "convolution gradient of images";
   if (op == "conv2d_dw") return "convolution gradient of filters";
-  if (op == "conv2d_frozen") return "convolution forward";
+  if (op == "conv2d_frozen" || op == "conv2d_stats") return "convolution forward";
   if (op == "matmul") return "matmul";
   if (op == "batch_norm_bwd") return "batch norm backward";
   if (begins("batch_norm")) return "batch norm forward";

@@ -65,7 +65,7 @@ BatchNorm2d::BatchNorm2d(int64_t channels, Init& init, bool affine) : affine(aff
   running_var = Var(Tensor::full({channels}, 1, init.dtype, init.device));
 }
 
-Var BatchNorm2d::forward(Var x, const Pass& pass, Activation activation, const Var& added) const {
+Var BatchNorm2d::forward(Var x, const Pass& pass, Activation activation, const Var& added, const ops::Moments& known) const {
   Var residual = added.defined() ? cast(added, x.dtype()) : added;
   BatchNormOptions options{epsilon, activation, pass.stat_groups};
   if (pass.statistics == Statistics::running)
@@ -77,7 +77,7 @@ Var BatchNorm2d::forward(Var x, const Pass& pass, Activation activation, const V
     throw ShapeError(message("batch_norm: ", values, " value a channel in x ", x.shape(), " and ",
                              pass.stat_groups,
                              " groups has no variance: use a larger batch or image, or running statistics"));
-  BatchNormResult result = batch_norm(std::move(x), weight, bias, residual, options);
+  BatchNormResult result = batch_norm(std::move(x), weight, bias, residual, options, known);
   if (pass.statistics == Statistics::batch_and_update) {
     if (!pass.updates) throw InputError("batch_norm: Statistics::batch_and_update needs Pass.updates");
     const ops::Moments& m = result.moments;
@@ -109,6 +109,11 @@ bool can_fold(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const V
 }  // namespace
 
 Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Pass& pass, Activation activation, const Var& residual) {
+  if (pass.statistics != Statistics::running && !conv.bias.defined()) {
+    auto [y, moments] =
+        conv2d_stats(operand(x, conv.weight, pass), operand(conv.weight, conv.weight, pass), conv.stride, conv.pad, pass.stat_groups);
+    return norm.forward(std::move(y), pass, activation, residual, moments);
+  }
   if (!can_fold(conv, norm, x, residual, pass))
     return norm.forward(conv.forward(x, pass), pass, activation, residual);
   // scale = gamma / sqrt(running_var + epsilon): [K]; w = scale w; shift = beta + scale (bias - running_mean)

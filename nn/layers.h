@@ -32,7 +32,8 @@ class BatchNorm2d : public Module {
   BatchNorm2d() = default;
   BatchNorm2d(int64_t channels, Init& init, bool affine = true);
   /// y = act(norm(x) + residual); x [N,..,C]; residual may be undefined.
-  Var forward(Var x, const Pass& pass, Activation activation = Activation::none, const Var& residual = {}) const;
+  /// known: x's statistics, where the pass wants the batch's and they have been computed already.
+  Var forward(Var x, const Pass& pass, Activation activation = Activation::none, const Var& residual = {}, const ops::Moments& known = {}) const;
   void visit(const std::string& prefix, const Visitor& f) override;
   Var weight, bias, running_mean, running_var;
   double epsilon = 1e-5, momentum = 0.1;
@@ -41,7 +42,7 @@ class BatchNorm2d : public Module {
 
 /// act(norm(conv(x)) + residual), [N,H,W,C] -> [N,P,Q,K]; residual may be undefined. Where nothing learns and the statistics
 /// are the running ones, the norm becomes part of the filters (not in f64): the same function to rounding, one pass less over
-/// every map.
+/// every map. Where they are the batch's they come with the convolution, as one op.
 Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Pass& pass, Activation activation = Activation::none,
               const Var& residual = {});
 

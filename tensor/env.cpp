@@ -37,6 +37,7 @@ Environment read_all() {
   e.debug = read_flag("PLUMAGE_DEBUG");
   e.trace = read_flag("PLUMAGE_TRACE");
   e.plans = read("PLUMAGE_PLANS");
+  e.unfused = read_flag("PLUMAGE_UNFUSED");
   e.backend = read("PLUMAGE_BACKEND");
   if (!e.backend.empty() && e.backend != "ref" && e.backend != "cpu")
     throw InputError(message("PLUMAGE_BACKEND=", e.backend, ": wanted ref or cpu"));
@@ -52,7 +53,7 @@ const Environment& environment() {
 
 std::string environment_summary() {
   std::string out;
-  for (const char* name : {"PLUMAGE_ALLOC", "PLUMAGE_THREADS", "PLUMAGE_DEBUG", "PLUMAGE_TRACE", "PLUMAGE_BACKEND", "PLUMAGE_PLANS"})
+  for (const char* name : {"PLUMAGE_ALLOC", "PLUMAGE_THREADS", "PLUMAGE_DEBUG", "PLUMAGE_TRACE", "PLUMAGE_BACKEND", "PLUMAGE_PLANS", "PLUMAGE_UNFUSED"})
     if (std::string value = read(name); !value.empty()) out += (out.empty() ? "" : " ") + (name + ("=" + value));
   return out;
 }

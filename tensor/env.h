@@ -11,6 +11,7 @@ struct Environment {
   bool trace = false;        ///< PLUMAGE_TRACE=1: every op on standard error with its shapes and time
   std::string backend;       ///< PLUMAGE_BACKEND=ref: run every op by its plain definition
   std::string plans;         ///< PLUMAGE_PLANS=FOLDER: time cuDNN's engines and keep the choices there
+  bool unfused = false;      ///< PLUMAGE_UNFUSED=1: with it, no kernel that makes a convolution and its statistics: they compile at every start
 };
 
 /// Read once, at the first call. Throws InputError for a value that is not understood.

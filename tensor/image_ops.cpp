@@ -28,6 +28,16 @@ void count_convolution(const Shape& y, const Shape& w) {
   profile_count(2 * double(y.count()) * double(w[1]) * double(w[2]) * double(w[3]));
 }
 
+// Room for the statistics of the groups of t, `argument` of the op.
+Moments empty_moments(const Tensor& t, int64_t groups, const char* op, const char* argument) {
+  if (groups < 1 || t.size(0) % groups)
+    throw ShapeError(message(op, ": ", groups, " groups do not divide a batch of ", t.size(0)));
+  if (t.count() == 0) throw ShapeError(message(op, ": no elements in ", argument, " ", t.shape().str()));
+  Shape shape{groups, t.size(-1)};
+  DType type = statistics_type(t.dtype());
+  return {Tensor::empty(shape, type, t.device()), Tensor::empty(shape, type, t.device())};
+}
+
 Shape pool_output(const Shape& x, int64_t kernel, int64_t stride, int64_t pad, const char* op) {
   if (x.rank() != 4) throw ShapeError(message(op, ": x must be [N, H, W, C], got ", x.str()));
   if (pad >= kernel) throw ShapeError(message(op, ": pad ", pad, " must be less than kernel ", kernel));
@@ -43,6 +53,16 @@ Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad) {
   count_convolution(y.shape(), w.shape());
   DISPATCH(conv2d, x, in(x), in(w), out(y), (Window{w.size(1), w.size(2), stride, pad}));
   return y;
+}
+
+std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad, int64_t groups) {
+  check_float(x, "conv2d_stats", "x");
+  check_like(w, x, "conv2d_stats", "w");
+  Tensor y = Tensor::empty(conv_output(x.shape(), w.shape(), stride, pad, "conv2d_stats"), x.dtype(), x.device());
+  Moments m = empty_moments(y, groups, "conv2d_stats", "y");
+  count_convolution(y.shape(), w.shape());
+  DISPATCH(conv2d_stats, x, in(x), in(w), out(y), out(m.mean), out(m.variance), (Window{w.size(1), w.size(2), stride, pad}));
+  return {y, m};
 }
 
 Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto) {
@@ -193,12 +213,7 @@ BatchNorm views(const NormArguments& n) {
 Moments batch_norm_stats(const Tensor& x, int64_t groups) {
   check_float(x, "batch_norm_stats", "x");
   if (x.rank() < 2) throw ShapeError("batch_norm_stats: x must be [N, .., C], got " + x.shape().str());
-  if (groups < 1 || x.size(0) % groups)
-    throw ShapeError(message("batch_norm_stats: ", groups, " groups do not divide a batch of ", x.size(0)));
-  if (x.count() == 0) throw ShapeError("batch_norm_stats: no elements in x " + x.shape().str());
-  Shape shape{groups, x.size(-1)};
-  DType type = statistics_type(x.dtype());
-  Moments m{Tensor::empty(shape, type, x.device()), Tensor::empty(shape, type, x.device())};
+  Moments m = empty_moments(x, groups, "batch_norm_stats", "x");
   DISPATCH(batch_norm_stats, x, in(x), out(m.mean), out(m.variance));
   return m;
 }

@@ -77,6 +77,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 // --- images [N,H,W,C], filters [K,R,S,C]; stride and pad in pixels, pad is zeros
 /// y[n,p,q,k] = sum over r,s,c of x[n, p*stride+r-pad, q*stride+s-pad, c] * w[k,r,s,c]; P = (H + 2 pad - R)/stride + 1
 Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0);
+/// conv2d, and batch_norm_stats of what it gives, in one kernel where that was timed to be faster (PLUMAGE_PLANS).
+struct Moments { Tensor mean, variance; };  ///< [groups, C] f32 (f64 for f64); variance is biased
+std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1);
 /// With `onto` given, of x's shape, the gradient is added to it; its memory is taken where no one else holds it.
 Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {});
 Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad);
@@ -95,7 +98,6 @@ Tensor upsample(const Tensor& x, int factor = 2);                               
 Tensor upsample_bwd(const Tensor& dy, int factor = 2);
 
 // --- batch normalisation over all but the last dimension
-struct Moments { Tensor mean, variance; };  ///< [groups, C] f32 (f64 for f64); variance is biased
 /// groups: split statistics, of equal parts of the batch. Throws ShapeError if they do not divide it.
 Moments batch_norm_stats(const Tensor& x, int64_t groups = 1);
 /// The tensors of kernels.h' BatchNorm.

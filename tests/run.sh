@@ -23,7 +23,7 @@ for binary in "$build"/test_*; do
       esac ;;
     --races)
       case $name in
-        test_op_cases) set -- "-tce=*conv2d,*update" ;;
+        test_op_cases) set -- "-tce=*conv2d*,*update" ;;
         test_data) set -- "-tc=*device*" ;;
         *) set -- ;;
       esac ;;

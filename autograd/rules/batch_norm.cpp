@@ -25,8 +25,9 @@ Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, ops::No
 
 }  // namespace
 
-BatchNormResult batch_norm(Var x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options) {
-  ops::Moments moments = ops::batch_norm_stats(x.value(), options.groups);  // [groups, C]
+BatchNormResult batch_norm(Var x, const Var& gamma, const Var& beta, const Var& residual, const BatchNormOptions& options,
+                           const ops::Moments& known) {
+  ops::Moments moments = known.mean.defined() ? known : ops::batch_norm_stats(x.value(), options.groups);  // [groups, C]
   ops::NormArguments norm{moments.mean, moments.variance, gamma.value(), beta.value(), options.epsilon, options.activation, true};
   return {apply(std::move(x), gamma, beta, residual, norm), moments};
 }

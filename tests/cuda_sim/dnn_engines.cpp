@@ -7,10 +7,14 @@
 namespace cuda_sim {
 namespace {
 
-enum class Kind { forward, data, filter, fused, unknown };
+enum class Kind { forward, data, filter, fused, statistics, unknown };
 
 Kind kind_of(const std::vector<DescriptorRef>& operations) {
   bool alone = operations.size() == 1;
+  auto is = [&](size_t i, cudnnBackendDescriptorType_t type) { return operations[i]->type == type; };
+  if (operations.size() == 2 && is(0, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR) &&
+      is(1, CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR))
+    return Kind::statistics;
   for (size_t i = 1; i < operations.size(); ++i)
     if (operations[i]->type != CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR) return Kind::unknown;
   switch (operations[0]->type) {
@@ -34,7 +38,7 @@ constexpr auto kCompiles = CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
 // workspace: what an engine that wants some wants.
 std::vector<Engine> engines_for(Kind kind, bool bf16, cudnnBackendHeurMode_t mode, int64_t workspace) {
   if (mode == CUDNN_HEUR_MODE_FALLBACK) return {{25, 0, {kLoose}, {}}, {0, 0, {}, {}}};
-  if (kind == Kind::fused) {
+  if (kind == Kind::fused || kind == Kind::statistics) {
     // On the device they run on tensor cores only, which round f32.
     if (!bf16) return {{51, 0, {kCore, kRounds}, {kCompiles}}};
     return {{50, 0, {kCore}, {kCompiles}, true},
@@ -99,6 +103,18 @@ cudnnStatus_t choose_engines(Descriptor& heuristics) {
   if (window.one<cudnnConvolutionMode_t>(CUDNN_ATTR_CONVOLUTION_CONV_MODE) != CUDNN_CROSS_CORRELATION ||
       window.one<cudnnDataType_t>(CUDNN_ATTR_CONVOLUTION_COMP_TYPE) != CUDNN_DATA_FLOAT)
     return refuse(CUDNN_STATUS_NOT_SUPPORTED, "cross-correlation in f32 only");
+
+  if (kind == Kind::statistics) {
+    const Descriptor& statistics = *operations[1];
+    if (DnnTensor(*statistics.ref(CUDNN_ATTR_OPERATION_GENSTATS_XDESC)).id != y.id)
+      return refuse(CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN, "statistics of something else than the convolution's result");
+    for (auto name : {CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC}) {
+      DnnTensor sums(*statistics.ref(name));
+      if (sums.sizes != std::vector<int64_t>{1, y.sizes[1], 1, 1})
+        return refuse(CUDNN_STATUS_NOT_SUPPORTED_SHAPE, "statistics: the sums are 1, C, 1, 1");
+      if (sums.type != CUDNN_DATA_FLOAT) return refuse(CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE, "statistics: the sums are f32");
+    }
+  }
 
   int64_t workspace = 256 + 4 * y.sizes[1] * y.sizes[3];
   auto mode = heuristics.one<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE);

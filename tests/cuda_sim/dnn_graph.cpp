@@ -98,6 +98,13 @@ cudnnStatus_t finalize_pointwise(const Descriptor& d) {
   return CUDNN_STATUS_SUCCESS;
 }
 
+cudnnStatus_t finalize_statistics(const Descriptor& d) {
+  for (auto name : {CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_ATTR_OPERATION_GENSTATS_XDESC,
+                    CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC})
+    if (!d.has(name)) return missing(name);
+  return CUDNN_STATUS_SUCCESS;  // that the sums have the wrong type or shape is found when engines are asked for
+}
+
 // The tensors that an operation reads, and the one that it writes.
 std::vector<DescriptorRef> inputs_of(const Descriptor& op) {
   if (const ConvNames* n = conv_names(op.type)) {
@@ -203,7 +210,7 @@ cudnnStatus_t finalize(Descriptor& d) {
     case CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR:
       return finalize_pointwise(d);
     case CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR:
-      return CUDNN_STATUS_SUCCESS;  // no engine will know it
+      return finalize_statistics(d);
     case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
       return finalize_graph(d);
     case CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR:

@@ -237,12 +237,27 @@ void run_pointwise(Run& run, const Descriptor& op) {
   run.write(*op.ref(CUDNN_ATTR_OPERATION_POINTWISE_YDESC), std::move(out));
 }
 
+// Sums over N, H, W in f32, which lose digits of what is small beside the mean, as the real ones do.
+void run_statistics(Run& run, const Descriptor& op) {
+  const Descriptor& in = *op.ref(CUDNN_ATTR_OPERATION_GENSTATS_XDESC);
+  auto channels = static_cast<size_t>(DnnTensor(in).sizes[1]);
+  Numbers x = run.read(in), sum(channels, 0), squares(channels, 0);
+  for (size_t i = 0; i < x.size(); ++i) {
+    sum[i % channels] += x[i];
+    squares[i % channels] += x[i] * x[i];
+  }
+  run.write(*op.ref(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC), std::move(sum));
+  run.write(*op.ref(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC), std::move(squares));
+}
+
 void run_plan(Run run) {
   scribble("cudnnBackendExecute", run.workspace, static_cast<size_t>(run.engine().workspace));
   run.seed = next_seed();
   for (const DescriptorRef& op : run.plan->graph->refs(CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
     if (const ConvNames* names = conv_names(op->type))
       run_convolution(run, *op, *names);
+    else if (op->type == CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR)
+      run_statistics(run, *op);
     else
       run_pointwise(run, *op);
   }

@@ -78,6 +78,26 @@ TEST_CASE("what cuDNN does not support is an empty list, and its refusals carry 
   graph.tensor(3, {64, 64, 3, 3}, DType::f32, 16);
   graph.convolution_dw(1, 2, 3, {3, 3, 1, 1});
   CHECK(graph.engines(h100, CUDNN_HEUR_MODE_A).empty());
+  // Statistics of another shape or type than f32 [1, K, 1, 1]: refused when engines are asked for, not before.
+  auto engines_with = [](const cuda::Descriptor& device, const cuda::Graph::Sizes& sizes, DType type) {
+    cuda::Graph fused;
+    fused.tensor(1, {2, 64, 8, 8}, DType::bf16, 16);
+    fused.tensor(2, {32, 64, 3, 3}, DType::bf16, 16);
+    fused.tensor(3, {2, 32, 8, 8}, DType::bf16, 16);
+    for (int64_t id : {4, 5}) fused.tensor(id, sizes, type, 16);
+    fused.convolution(1, 2, 3, {3, 3, 1, 1});
+    fused.statistics(3, 4, 5);
+    return fused.engines(device, CUDNN_HEUR_MODE_A);
+  };
+  if (load_driver())
+    for (const std::string& name : kSurveyDevices) {
+      std::vector<cuda::EngineConfig> engines = engines_with(described_device(name), {1, 32, 1, 1}, DType::f32);
+      CHECK(!engines.empty());
+      for (const cuda::EngineConfig& engine : engines) CHECK(engine.notes().compiles);  // seconds at every start
+    }
+  CHECK(engines_with(h100, {1, 31, 1, 1}, DType::f32).empty());
+  CHECK(engines_with(h100, {32, 1, 1, 1}, DType::f32).empty());
+  CHECK(engines_with(h100, {1, 32, 1, 1}, DType::bf16).empty());
   CHECK_THROWS_WITH_AS(cuda::device_properties(std::string("{")), doctest::Contains("cuDNN: "), MachineError);
   cuda::Graph wrong;
   wrong.tensor(1, {2, 64, 8, 8}, DType::bf16, 16);

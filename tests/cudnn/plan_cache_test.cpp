@@ -77,6 +77,29 @@ TEST_CASE("timed engines are found again [slow]") {
   CHECK(other.calls > 0);
 }
 
+TEST_CASE("what can be done without a plan gets one only where that was timed to be faster [slow]") {
+  Folder folder;
+  // Plain convolutions, whose plans can be made here: what the graph is does not matter to the choice.
+  auto find = [&](Timed& t, double without, int64_t N) {
+    return t.cache.find(problem(N), [&](const Plan&) { return double(5 + t.calls++); }, [=] { return without; });
+  };
+  Timed untimed("");
+  CHECK(find(untimed, 1000, 4) == nullptr);
+  {
+    Timed t(folder.path.string());
+    CHECK(find(t, 5.5, 4) != nullptr);
+    CHECK(find(t, 4.5, 8) == nullptr);
+    CHECK(folder.text().find("-1 0 4.5 " + problem(8).str()) != std::string::npos);
+  }
+  Timed again(folder.path.string());
+  CHECK(find(again, 1, 4) != nullptr);
+  CHECK(find(again, 1000, 8) == nullptr);
+  CHECK(again.calls == 0);
+  Timed other(folder.path.string());
+  CHECK(other.find(problem(8)) != nullptr);  // it must have a plan, whatever the file says
+  CHECK(other.calls == int(PlanCache::kMostTimed));
+}
+
 TEST_CASE("a file of choices that is not what it should be is left out [slow]") {
   Folder folder;
   { Timed(folder.path.string()).find(problem(4)); }

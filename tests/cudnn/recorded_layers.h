@@ -14,8 +14,8 @@ struct Layer {
   std::string users;
 };
 
-/// ResNet-18 and 50 at 224 pixels, ResNet-18 at 64, their decoders: training step (forward, dx, dw) and
-/// frozen. f32, each once, in the order of their problems.
+/// ResNet-18 and 50 at 224 pixels, ResNet-18 at 64, their decoders: training step (forward, also with
+/// statistics, dx, dw) and frozen. f32, each once, in the order of their problems.
 std::vector<Layer> recorded_layers();
 
 }  // namespace plumage::test

@@ -68,7 +68,8 @@ std::vector<SurveyRow> survey(bool without_compiled) {
       ConvProblem problem = layer.problem;
       problem.dtype = type;
       if (is_stem(type, problem.C) && problem.pass != ConvPass::dx) problem.C = kStemChannels;
-      if (problem.pass == ConvPass::frozen && (without_compiled || !fusible(problem))) continue;
+      bool fused = problem.pass == ConvPass::frozen || problem.pass == ConvPass::stats;
+      if (fused && (without_compiled || !fusible(problem))) continue;
       SurveyRow row{problem.str(), layer.users, {}};
       for (const Descriptor& device : devices)
         for (int64_t batch : kSurveyBatches) {

@@ -48,6 +48,36 @@ TEST_CASE("residual blocks are PyTorch's: values, every gradient, running statis
   CHECK(checked >= 4);
 }
 
+TEST_CASE("a convolution that brings its norm's statistics is the convolution and the norm, to the bit") {
+  for (int64_t groups : {1, 2})
+    for (DType compute : {DType::f32, DType::bf16}) {
+      CAPTURE(groups);
+      Init init{.seed = 4};
+      Conv2d conv(5, 7, 3, 2, 1, init);
+      BatchNorm2d norm(7, init);
+      Var x(ops::normal({4, 9, 9, 5}, {5, Purpose::test, 0}), true);
+      Tensor skip = ops::normal({4, 5, 5, 7}, {5, Purpose::test, 1}), dy;
+      auto run = [&](auto&& forward) {
+        StatisticsUpdates updates;
+        Pass pass = Pass::train(updates, groups);
+        pass.compute = compute;
+        Var y = forward(pass);
+        if (!dy.defined()) dy = ops::cast(ops::normal(y.shape(), {5, Purpose::test, 2}), y.dtype());
+        std::vector<Tensor> all = gradient(y, {x, conv.weight, norm.weight, norm.bias}, dy);
+        updates.apply();
+        all.insert(all.end(), {y.value(), norm.running_mean.value().to(Device{}), norm.running_var.value().to(Device{})});
+        std::vector<std::vector<double>> numbers;
+        for (const Tensor& t : all) numbers.push_back(t.to_vector());
+        norm.running_mean.value().copy_from(Tensor::zeros({7}));
+        norm.running_var.value().copy_from(Tensor::full({7}, 1));
+        return numbers;
+      };
+      auto together = run([&](const Pass& pass) { return conv_norm(conv, norm, x, pass, Activation::relu, Var(skip)); });
+      auto apart = run([&](const Pass& pass) { return norm.forward(conv.forward(x, pass), pass, Activation::relu, Var(skip)); });
+      CHECK(together == apart);
+    }
+}
+
 TEST_CASE("batch norm is PyTorch's: training, evaluation, gradients, running statistics") {
   for (const Values& values : peers("batchnorm.safetensors"))
     for (std::string name : {"bn0", "bn1", "bn2", "bn3"}) {

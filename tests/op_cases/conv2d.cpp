@@ -75,6 +75,31 @@ Row frozen_row(const Layer& l, bool residual, Activation activation) {
   return row;
 }
 
+/// A layer with the statistics of its result, by groups of the batch.
+Row stats_row(const Layer& l, int64_t groups = 1) {
+  Row row = conv2d_row(l);
+  row.name.replace(0, 6, message("conv2d_stats", groups > 1 ? message(" in ", groups, " groups") : ""));
+  row.op = Op::conv2d_stats;
+  row.apply = [=](const std::vector<Var>& x) {
+    auto [y, moments] = conv2d_stats(x[0], x[1], l.stride, l.pad, groups);
+    return std::vector{y, Var(moments.mean), Var(moments.variance)};
+  };
+  row.formula = [=](const std::vector<Values>& x) {
+    Values y = convolved(l, x[0], x[1]), mean({groups, l.K}), variance({groups, l.K});
+    int64_t each = y.count() / groups;  // of all channels
+    for (int64_t s = 0; s < mean.count(); ++s) {
+      double sum = 0, squares = 0;
+      int64_t first = s / l.K * each + s % l.K, end = (s / l.K + 1) * each;
+      for (int64_t i = first; i < end; i += l.K) sum += y[i];
+      mean[s] = sum / double(each / l.K);
+      for (int64_t i = first; i < end; i += l.K) squares += (y[i] - mean[s]) * (y[i] - mean[s]);
+      variance[s] = squares / double(each / l.K);
+    }
+    return std::vector{y, mean, variance};
+  };
+  return row;
+}
+
 /// x has a second user, whose gradient is there when the convolution's is added to it.
 Row onto_row(const Layer& l) {
   Row row = conv2d_row(l);
@@ -120,6 +145,18 @@ const Layer kFrozenLayers[] = {
     {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)"},
 };
 
+const Layer kStatsLayers[] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 0},
+    {2, 5, 7, 3, 5, 3, 3, 1, 1},
+    {1, 8, 8, 3, 4, 7, 7, 2, 3},
+    {3, 5, 5, 7, 11, 1, 1, 1, 0},
+    {2, 7, 7, 16, 17, 1, 1, 2, 0},
+    {2, 5, 5, 0, 4, 3, 3, 1, 1},
+    {25, 4, 4, 16, 17, 3, 3, 1, 1, " (few pixels)", Gradient::compared},
+    {1, 14, 14, 64, 64, 3, 3, 1, 1, " (layer1 3x3, 56 px)", Gradient::compared},
+    {2, 8, 8, 256, 512, 1, 1, 2, 0, " (layer2.0 downsample, 32 px)", Gradient::compared},
+};
+
 const Layer kLayers[] = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0},
     {2, 5, 7, 3, 5, 3, 3, 1, 1},
@@ -147,12 +184,30 @@ const Layer kLayers[] = {
 
 }  // namespace
 
+Family conv2d_joined_family() {
+  Family family{"conv2d joined", {}, {}};
+  for (const Layer& l : kShared) family.rows.push_back(onto_row(l));
+  for (const Layer& l : kStatsLayers) family.rows.push_back(stats_row(l));
+  family.rows.push_back(stats_row({4, 5, 7, 3, 5, 3, 3, 1, 1}, 2));
+  family.rows.push_back(stats_row({6, 5, 5, 16, 32, 1, 1, 1, 0}, 3));
+  family.rows.push_back(with_nan(stats_row({2, 9, 9, 6, 17, 3, 3, 2, 1})));
+  family.rows.back().inputs[1].domain = Domain::normal;
+  Tensor x = Tensor::zeros({3, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3});
+  family.errors = {
+      {"conv2d_stats groups", {"conv2d_stats", "2 groups", "3"}, [=] { ops::conv2d_stats(x, w, 1, 0, 2); }},
+      {"conv2d_stats no groups", {"conv2d_stats", "0 groups"}, [=] { ops::conv2d_stats(x, w, 1, 0, 0); }},
+      {"conv2d_stats of nothing", {"conv2d_stats", "[0, 3, 3, 2]"}, [=] { ops::conv2d_stats(Tensor::zeros({0, 5, 5, 3}), w); }},
+      {"conv2d_stats channels", {"conv2d_stats", "C=4", "C=3"}, [=] { ops::conv2d_stats(x, Tensor::zeros({2, 3, 3, 4})); }},
+      {"conv2d_stats types", {"conv2d_stats", "w", "f32", "f64"}, [=] { ops::conv2d_stats(x, Tensor::zeros({2, 3, 3, 3}, DType::f64)); }},
+  };
+  return family;
+}
+
 Family conv2d_family() {
   Family family{"conv2d", {}, {}};
   for (const Layer& l : kLayers) family.rows.push_back(conv2d_row(l));
   family.rows.push_back(with_nan(conv2d_row({2, 9, 9, 5, 17, 3, 3, 2, 1})));
   family.rows.back().inputs[1].domain = Domain::normal;
-  for (const Layer& l : kShared) family.rows.push_back(onto_row(l));
   for (const Layer& l : kFrozenLayers)
     for (bool residual : {false, true})
       for (Activation activation : {Activation::none, Activation::relu}) family.rows.push_back(frozen_row(l, residual, activation));

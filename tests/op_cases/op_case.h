@@ -114,6 +114,7 @@ Family softmax_family();
 Family rows_family();
 Family matmul_family();
 Family conv2d_family();
+Family conv2d_joined_family();  ///< with another gradient that theirs is added to, with statistics
 Family pool_family();
 Family batch_norm_family();
 Family update_family();

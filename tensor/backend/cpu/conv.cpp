@@ -89,6 +89,13 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   if (!onednn::conv2d(context, x, w, y, window)) im2col::conv2d(context, x, w, y, window);
 }
 
+void batch_norm_stats(Context& context, In x, Out mean, Out variance);  // batch_norm.cpp
+
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  conv2d(context, x, w, y, window);
+  batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);
+}
+
 void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation) {
   if (y.count() == 0) return;
   flush_denormals();

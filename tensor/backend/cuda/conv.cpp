@@ -1,9 +1,12 @@
 // Convolutions by cuDNN's plans; f64, and what cuDNN has no engine for, by own kernels. Next: matmul.cpp.
 #include <algorithm>
+#include <functional>
+#include <optional>
 
 #include "tensor/backend/cuda/library.h"
 #include "tensor/backend/cuda/ops.h"
 #include "tensor/backend/cuda/plain.h"
+#include "tensor/env.h"
 
 namespace plumage::cuda {
 namespace {
@@ -25,18 +28,15 @@ struct Bound {
   const void* data;
 };
 
-/// Microseconds of the plan on this memory: the median of five runs after one that warms up.
-double time_plan(Context& context, cudnnHandle_t handle, const Plan& plan, std::span<const int64_t> ids,
-                 std::span<void* const> pointers) {
+/// Microseconds of work that is queued: the median of five runs after one that warms up.
+double time_of(Context& context, const std::function<void()>& work) {
   cudaEvent_t begin{}, end{};
   check(cudaEventCreate(&begin), "cudaEventCreate");
   check(cudaEventCreate(&end), "cudaEventCreate");
-  void* workspace =
-      plan.workspace_bytes() ? context.scratch(plan.workspace_bytes(), kWorkspaceSlot) : nullptr;
   std::array<double, 5> times{};
   for (int run = -1; run < int(times.size()); ++run) {
     check(cudaEventRecord(begin, stream(context)), "cudaEventRecord");
-    plan.execute(handle, ids, pointers, workspace);
+    work();
     check(cudaEventRecord(end, stream(context)), "cudaEventRecord");
     check(cudaEventSynchronize(end), "timing an engine");
     float milliseconds = 0;
@@ -49,8 +49,10 @@ double time_plan(Context& context, cudnnHandle_t handle, const Plan& plan, std::
   return times[times.size() / 2];
 }
 
-/// Computes the problem; false where cuDNN has no engine for it.
-bool run(Context& context, ConvProblem problem, std::initializer_list<Bound> bound) {
+/// Computes the problem (onto: the first tensor is added to), and what is to be done `behind` it on its results; false where cuDNN has no engine for it or, if the
+/// same can be computed `without` one, where none is known to be faster.
+bool run(Context& context, ConvProblem problem, std::initializer_list<Bound> bound, const std::function<void()>& behind = {},
+         const std::function<void()>& without = {}) {
   static const float zero = 0;
   std::vector<int64_t> ids;
   std::vector<void*> pointers;
@@ -65,13 +67,22 @@ bool run(Context& context, ConvProblem problem, std::initializer_list<Bound> bou
     throw MachineError(
         message("a step is being captured, but this convolution has not run before it: ", problem.str()));
   check(cudnnSetStream(library.cudnn, stream(context)), "cudnnSetStream");
-  const Plan* plan = library.convolutions->find(problem, [&](const Plan& candidate) {
-    return time_plan(context, library.cudnn, candidate, ids, pointers);
-  });
+  auto execute = [&](const Plan& plan, std::span<void* const> memory) {
+    void* workspace = plan.workspace_bytes() ? context.scratch(plan.workspace_bytes(), kWorkspaceSlot) : nullptr;
+    plan.execute(library.cudnn, ids, memory, workspace);
+    if (behind) behind();
+  };
+  auto timer = [&](const Plan& candidate) {
+    std::vector<void*> memory = pointers;
+    if (problem.onto)  // each run would add to what the last one has left
+      memory[0] = context.scratch(problem.N * problem.H * problem.W * problem.C * size_of(problem.dtype), kStagingSlot);
+    return time_of(context, [&] { execute(candidate, memory); });
+  };
+  PlanCache::Without time_without;
+  if (without) time_without = [&] { return time_of(context, without); };
+  const Plan* plan = library.convolutions->find(problem, timer, time_without);
   if (!plan) return false;
-  void* workspace =
-      plan->workspace_bytes() ? context.scratch(plan->workspace_bytes(), kWorkspaceSlot) : nullptr;
-  plan->execute(library.cudnn, ids, pointers, workspace);
+  execute(*plan, pointers);
   return true;
 }
 
@@ -124,6 +135,26 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
       forward(context, x, w, {}, {}, y, window, Activation::none))
     return;
   plain::conv2d(context, x, w, y, window);
+}
+
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  // One group's sums are the whole map's. They lie where mean and variance will.
+  bool fused = x.dtype == DType::bf16 && !environment().unfused && mean.count() == y.shape[3] && for_library(x.dtype, x.shape, w.shape, y.shape);
+  std::optional<Stem> stem;
+  if (fused && is_stem(x.dtype, x.shape[3])) {
+    stem.emplace(context, x, w.shape);
+    plain::pad_last(context, w, stem->w);
+    x = stem->x, w = {stem->w.data, stem->w.shape, w.dtype};
+  }
+  auto pair = [&] {
+    conv2d(context, x, w, y, window);
+    batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);
+  };
+  if (fused && run(context, problem_of(context, ConvPass::stats, x.dtype, x.shape, w.shape, y.shape, window),
+                   {{kTensorX, x.data}, {kTensorW, w.data}, {kTensorY, y.data}, {kTensorSum, mean.data}, {kTensorSquares, variance.data}},
+                   [&] { plain::finish_stats(context, y.count() / y.shape[3], mean, variance); }, pair))
+    return;
+  pair();
 }
 
 void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window,

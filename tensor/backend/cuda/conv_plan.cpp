@@ -3,7 +3,7 @@
 namespace plumage::cuda {
 namespace {
 
-constexpr const char* kPassNames[] = {"forward", "dx", "dw", "frozen"};
+constexpr const char* kPassNames[] = {"forward", "dx", "dw", "frozen", "stats"};
 
 // A frozen convolution and what follows it, in f32 until y is stored: + shift, + residual, relu. relu is
 // spelled out, v <= 0 ? 0 : v, so that a NaN passes on: cuDNN's own promises nothing.
@@ -73,6 +73,11 @@ Graph conv_graph(const ConvProblem& p) {
     case ConvPass::frozen:
       add_frozen(graph, p, y, window);
       break;
+    case ConvPass::stats:
+      graph.convolution(kTensorX, kTensorW, kTensorY, window);
+      for (int64_t id : {kTensorSum, kTensorSquares}) graph.tensor(id, {1, p.K, 1, 1}, DType::f32, p.alignment);
+      graph.statistics(kTensorY, kTensorSum, kTensorSquares);
+      break;
   }
   return graph;
 }
@@ -90,7 +95,7 @@ std::vector<EngineConfig> conv_engines(const ConvProblem& problem, const Descrip
     std::erase_if(engines, [&](const EngineConfig& e) {
       return !allowed(e.notes(), problem) || e.workspace_bytes() > kWorkspaceLimit;
     });
-    if (!engines.empty() || problem.pass == ConvPass::frozen) return engines;
+    if (!engines.empty() || problem.pass == ConvPass::frozen || problem.pass == ConvPass::stats) return engines;
   }
   return {};
 }

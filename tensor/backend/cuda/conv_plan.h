@@ -8,13 +8,13 @@
 
 namespace plumage::cuda {
 
-enum class ConvPass : uint8_t { forward, dx, dw, frozen };
+enum class ConvPass : uint8_t { forward, dx, dw, frozen, stats };
 
 /// All that decides between plans, and so the key under which one is kept. Sizes as in ops.def: x [N,H,W,C],
 /// w [K,R,S,C], y [N,P,Q,K].
 struct ConvProblem {
   ConvPass pass = ConvPass::forward;
-  DType dtype = DType::f32;  ///< f32 or bf16, of all tensors but shift, which is f32; sums are f32
+  DType dtype = DType::f32;  ///< f32 or bf16, of all tensors but shift and statistics, which are f32; sums are f32
   int64_t N = 0, H = 0, W = 0, C = 0, K = 0, R = 0, S = 0, P = 0, Q = 0, stride = 1, pad = 0;
   bool onto = false;                    ///< dx: added to what its memory holds
   bool residual = false, relu = false;  ///< frozen: what follows conv + shift
@@ -36,8 +36,8 @@ ConvProblem conv_problem(ConvPass pass, DType dtype, const Shape& x, const Shape
 constexpr int64_t kStemChannels = 4;
 constexpr bool is_stem(DType type, int64_t channels) { return type == DType::bf16 && channels == 3; }
 
-/// Whether cuDNN is asked for a frozen convolution in one kernel: the engines that fuse all round their
-/// inputs to 16 bits or TF32, so in plain f32 it is a convolution and a pass over y.
+/// Whether cuDNN is asked for a convolution and what follows it in one kernel: the engines that fuse all round
+/// their inputs to 16 bits or TF32, so in plain f32 it is a convolution and a pass over y.
 inline bool fusible(const ConvProblem& p) { return p.dtype == DType::bf16 || p.tf32; }
 
 /// Numbers of the tensors in a plan. For dx and dw the gradient stands in its tensor's place. kZero: the
@@ -48,6 +48,8 @@ enum ConvTensor : int64_t {
   kTensorY,
   kTensorShift,
   kTensorResidual,
+  kTensorSum,  ///< stats: of y and of its squares over all but the channels, f32 [1, K]
+  kTensorSquares,
   kZero,
   kFirstWithin
 };
@@ -62,7 +64,7 @@ bool allowed(const EngineNotes& notes, const ConvProblem& problem);
 inline constexpr int64_t kWorkspaceLimit = int64_t(1) << 30;
 
 /// The allowed engines within the limit, the one held for the fastest first. Where the heuristics have none:
-/// those of cuDNN's fallback list, but for frozen, which two kernels do better.
+/// those of cuDNN's fallback list, but for frozen and stats, which two kernels do better.
 std::vector<EngineConfig> conv_engines(const ConvProblem& problem, const Descriptor& device);
 
 }  // namespace plumage::cuda

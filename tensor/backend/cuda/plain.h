@@ -14,6 +14,8 @@ void matmul(Context& context, In a, In b, In bias, Out y, bool transpose_a, bool
 
 /// y = act(y + shift + residual), y [.., K] read and written, shift [K], residual of y's shape or none.
 void finish_frozen(Context& context, In shift, In residual, Out y, Activation activation);
+/// Of `rows` numbers a channel: mean holds their sum and becomes the mean, variance holds that of their squares; both [1, C], f32.
+void finish_stats(Context& context, int64_t rows, Out mean, Out variance);
 /// x [.., c] -> y [.., C]: the first min(c, C) elements of each row, zeros behind.
 void pad_last(Context& context, In x, Out y);
 

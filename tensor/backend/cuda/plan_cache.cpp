@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <sstream>
 
 namespace plumage::cuda {
@@ -42,7 +43,7 @@ bool read_choice(const std::string& line, PlanChoices& choices) {
   if (!(in >> choice.engine >> choice.place >> choice.microseconds) || in.get() != ' ' ||
       !std::getline(in, problem))
     return false;
-  if (choice.engine < 0 || choice.place < 0 || !std::isfinite(choice.microseconds) || problem.empty())
+  if (choice.engine < kNoEngine || choice.place < 0 || !std::isfinite(choice.microseconds) || problem.empty())
     return false;
   choices[problem] = choice;
   return true;
@@ -89,13 +90,14 @@ PlanCache::PlanCache(Descriptor device, std::string head, const std::string& fol
   choices_ = read_choices(path_, head_);
 }
 
-const Plan* PlanCache::find(const ConvProblem& problem, const Timer& timer) {
+const Plan* PlanCache::find(const ConvProblem& problem, const Timer& timer, const Without& without) {
   auto it = plans_.find(problem);
-  if (it == plans_.end()) it = plans_.emplace(problem, make(problem, timer)).first;
+  if (it == plans_.end()) it = plans_.emplace(problem, make(problem, timer, without)).first;
   return it->second.get();
 }
 
-std::unique_ptr<Plan> PlanCache::make(const ConvProblem& problem, const Timer& timer) {
+std::unique_ptr<Plan> PlanCache::make(const ConvProblem& problem, const Timer& timer, const Without& without) {
+  if (without && path_.empty()) return nullptr;
   std::vector<EngineConfig> engines = conv_engines(problem, device_);
   // An engine may refuse when it comes to the plan: then it is as if it were not in the list.
   auto plan_of = [&](size_t place) -> std::unique_ptr<Plan> {
@@ -109,25 +111,27 @@ std::unique_ptr<Plan> PlanCache::make(const ConvProblem& problem, const Timer& t
 
   std::string name = problem.str();
   if (auto known = choices_.find(name); known != choices_.end()) {
+    if (without && known->second.engine == kNoEngine) return nullptr;
     size_t place = size_t(known->second.place);
     if (place < engines.size() && engines[place].notes().id == known->second.engine)
       if (auto plan = plan_of(place)) return plan;
   }
   std::unique_ptr<Plan> best;
-  PlanChoice choice;
+  PlanChoice choice{.microseconds = std::numeric_limits<double>::infinity()};
+  if (without && !engines.empty()) choice.microseconds = without();
   size_t timed = 0;
   for (size_t place = 0; place < engines.size() && timed < kMostTimed; ++place) {
     auto plan = plan_of(place);
     if (!plan) continue;
     if (path_.empty()) return plan;  // not timed: the first that works
     double microseconds = timer(*plan);
-    if (!best || microseconds < choice.microseconds) {
+    if (microseconds < choice.microseconds) {
       best = std::move(plan);
       choice = {engines[place].notes().id, int64_t(place), microseconds};
     }
     ++timed;
   }
-  if (best) {
+  if (timed > 0) {
     choices_[name] = choice;
     if (!write_choices(path_, head_, choices_)) ignore(path_, "cannot be written");
   }

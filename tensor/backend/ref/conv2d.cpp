@@ -73,6 +73,13 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   });
 }
 
+void batch_norm_stats(Context& context, In x, Out mean, Out variance);  // batch_norm.cpp
+
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  conv2d(context, x, w, y, window);
+  batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);
+}
+
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   // dx[n,h,v,c] = sum of dy[n,p,q,k] w[k,r,s,c] over the windows that cover (h, v): p * stride + r - pad = h
   Sizes z(dx.shape, w.shape, dy.shape, window);

@@ -75,6 +75,15 @@ Box window(int64_t stride, int64_t pad) {
   return c;
 }
 
+Box statistics(const Box& x, const Box& sum, const Box& squares) {
+  Box op(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR);
+  op.set<cudnnGenStatsMode_t>(CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_TYPE_GENSTATS_MODE, {CUDNN_GENSTATS_SUM_SQSUM});
+  op.set<cudnnDataType_t>(CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_TYPE_DATA_TYPE, {CUDNN_DATA_FLOAT});
+  op.set(CUDNN_ATTR_OPERATION_GENSTATS_XDESC, x).set(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, sum);
+  op.set(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, squares).finish();
+  return op;
+}
+
 enum class Pass { forward, data, filter };
 
 Box convolution(Pass pass, const Box& win, const Box& x, const Box& w, const Box& y, float beta = 0) {
@@ -330,6 +339,50 @@ TEST_CASE("dnn: bf16, with sums in f32") {
     if (ids[i] != 40) CHECK(right);
   }
   CHECK(coarse_shows);
+}
+
+TEST_CASE("dnn: a convolution with the sums of its result and of their squares") {
+  Problem p;
+  std::vector<uint16_t> x, w;
+  for (float v : numbers(count(p.x()), 1)) x.push_back(cuda_sim::to_bf16(v));
+  for (float v : numbers(count(p.w()), 2)) w.push_back(cuda_sim::to_bf16(v));
+  Box win = window(p.stride, p.pad), tx = tensor(kX, p.x(), CUDNN_DATA_BFLOAT16), tw = tensor(kW, p.w(), CUDNN_DATA_BFLOAT16),
+      ty = tensor(kY, p.y(), CUDNN_DATA_BFLOAT16);
+  enum : int64_t { kSum = kWithin, kSquares };
+  auto sums = [&](int64_t id, const Sizes& sizes, cudnnDataType_t type = CUDNN_DATA_FLOAT) { return tensor(id, sizes, type); };
+  Box sum = sums(kSum, {1, p.K, 1, 1}), squares = sums(kSquares, {1, p.K, 1, 1});
+  Box conv = convolution(Pass::forward, win, tx, tw, ty), stats = statistics(ty, sum, squares);
+  CHECK(stats.status == CUDNN_STATUS_SUCCESS);
+  int ran = 0;
+  for (const Box& config : engines({conv.raw, stats.raw}, nullptr)) {
+    OnDevice<uint16_t> X(x), W(w), Y(static_cast<size_t>(count(p.y())));
+    OnDevice<float> S(static_cast<size_t>(p.K)), Q(static_cast<size_t>(p.K));
+    if (execute(config, {{kX, kW, kY, kSum, kSquares}, {X.data, W.data, Y.data, S.data, Q.data}}) != CUDNN_STATUS_SUCCESS)
+      continue;  // one refuses to be made
+    ++ran;
+    std::vector<uint16_t> y = Y.host();
+    std::vector<double> of_y(static_cast<size_t>(p.K), 0), of_squares(of_y);
+    for (size_t i = 0; i < y.size(); ++i) {
+      auto v = static_cast<double>(cuda_sim::from_bf16(y[i]));
+      of_y[i % of_y.size()] += v, of_squares[i % of_y.size()] += v * v;
+    }
+    CHECK(worst(S.host(), of_y) <= 1e-4);
+    CHECK(worst(Q.host(), of_squares) <= 1e-4);
+  }
+  CHECK(ran == 2);
+
+  auto refusal = [&](const Box& a, const Box& b) {
+    Box other = statistics(ty, a, b);
+    CHECK(other.status == CUDNN_STATUS_SUCCESS);  // as the real one: it is found when engines are asked for
+    cudnnStatus_t status;
+    CHECK(engines({conv.raw, other.raw}, nullptr, &status).empty());
+    return status;
+  };
+  CHECK(refusal(sums(kSum, {1, p.K - 1, 1, 1}), squares) == CUDNN_STATUS_NOT_SUPPORTED_SHAPE);
+  CHECK(refusal(sum, sums(kSquares, {p.K, 1, 1, 1})) == CUDNN_STATUS_NOT_SUPPORTED_SHAPE);
+  CHECK(refusal(sum, sums(kSquares, {1, p.K, 1, 1}, CUDNN_DATA_BFLOAT16)) == CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE);
+  Box alone(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR);
+  CHECK(alone.set(CUDNN_ATTR_OPERATION_GENSTATS_XDESC, ty).finish().status != CUDNN_STATUS_SUCCESS);  // no place for the sums
 }
 
 TEST_CASE("dnn: convolution, shift and relu in one graph; NaN passes the select, not the relu") {

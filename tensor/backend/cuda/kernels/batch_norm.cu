@@ -4,6 +4,7 @@
 #include "tensor/backend/cuda/device_code.h"
 #include "tensor/backend/cuda/launch.h"
 #include "tensor/backend/cuda/ops.h"
+#include "tensor/backend/cuda/plain.h"
 
 namespace plumage::cuda {
 namespace {
@@ -151,6 +152,25 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
         },
         x.as<T>());
   });
+}
+
+namespace {
+
+/// E[x^2] - E[x]^2, in double, so that only what the sums have lost is lost. Less than nothing is that loss alone; NaN stays.
+__global__ void batch_norm_stats_finish_kernel(int64_t channels, double rows, float* mean, float* variance) {
+  int64_t c = thread_index();
+  if (c >= channels) return;
+  double m = double(mean[c]) / rows, v = double(variance[c]) / rows - m * m;
+  mean[c] = float(m);
+  variance[c] = float(v < 0 ? 0 : v);
+}
+
+}  // namespace
+
+void plain::finish_stats(Context& context, int64_t rows, Out mean, Out variance) {
+  int64_t channels = mean.count();
+  launch(batch_norm_stats_finish_kernel, dim3(grid_size(ceil_div(channels, kThreads))), dim3(kThreads), 0, stream(context), channels,
+         double(rows), mean.as<float>(), variance.as<float>());
 }
 
 namespace {
