@@ -1,5 +1,5 @@
 // Stands in for cuDNN's backend graph API, as far as tensor/backend/cuda uses it: convolutions of images stored
-// N, H, W, C, with pointwise functions behind. Names and numbers are cuDNN 9's. Next: tests/cuda_sim/dnn_descriptor.h.
+// N, H, W, C, with pointwise functions or sums of the result behind. Names and numbers are cuDNN 9's. Next: tests/cuda_sim/dnn_descriptor.h.
 #pragma once
 #include <cstddef>
 #include <cstdint>
