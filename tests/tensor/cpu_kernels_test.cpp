@@ -94,6 +94,8 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{1, 5, 8, 300}, {40, 3, 3, 300}, 1, 2},  //   deeper than a panel, more padding
       {{9, 7, 8, 64}, {40, 3, 3, 64}, 1, 1},    //   tiles of 4x4: sizes that they do not divide
       {{1, 16, 19, 35}, {70, 3, 3, 35}, 1, 0},  //   channels that do not fill vectors, no padding
+      {{24, 4, 4, 64}, {70, 3, 3, 64}, 1, 1},   //   one tile an image
+      {{4, 9, 4, 40}, {33, 3, 3, 40}, 1, 1},    //   and three, the last a row high
       {{2, 9, 7, 150}, {33, 3, 3, 150}, 1, 2},  //   deeper than what a thread transforms at a time, more padding
   };
   uint64_t step = 1000;
@@ -167,7 +169,8 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{4, 7, 7, 1024}, {300, 1, 1, 1024}, 1, 0},  // slices of filters, the last one short
       {{4, 14, 14, 256}, {256, 3, 3, 256}, 2, 1},  //   3x3
       {{6, 16, 16, 64}, {64, 3, 3, 64}, 1, 1},     // Winograd
-      {{32, 4, 4, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
+      {{32, 4, 4, 128}, {128, 3, 3, 128}, 1, 1},   //   one tile an image
+      {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
   };
   for (const Convolution& c : list)
     for (DType dtype : {DType::f32, DType::bf16}) {

@@ -1,4 +1,4 @@
-// Chooses how a convolution is computed, by its shape alone. Next: few_pixels.cpp, winograd.cpp, onednn_conv.cpp, im2col.cpp.
+// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, few_pixels.cpp, onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
 #include <cstring>
@@ -84,8 +84,8 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx)
 void conv2d(Context& context, In x, In w, Out y, Window window) {
   flush_denormals();
   if (empty(x.shape, w.shape, y.shape)) return clear(y);
-  if (few_pixels::fits(x.shape, w.shape, y.shape, x.dtype)) return few_pixels::conv2d(context, x, w, y, window);
   if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window);
+  if (few_pixels::fits(x.shape, w.shape, y.shape, x.dtype)) return few_pixels::conv2d(context, x, w, y, window);
   if (!onednn::conv2d(context, x, w, y, window)) im2col::conv2d(context, x, w, y, window);
 }
 
@@ -100,10 +100,10 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   if (y.count() == 0) return;
   flush_denormals();
   Epilogue epilogue{shift, residual, activation == Activation::relu};
-  bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype), nothing = empty(x.shape, w.shape, y.shape);
-  if (!few && !nothing) {
+  if (!empty(x.shape, w.shape, y.shape)) {
     if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window, &epilogue);
-    if (onednn::conv2d(context, x, w, y, window, &epilogue)) return;
+    bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype);
+    if (!few && onednn::conv2d(context, x, w, y, window, &epilogue)) return;
   }
   conv2d(context, x, w, y, window);
   finish(context, y, epilogue);
@@ -114,7 +114,7 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   bool few = few_pixels::fits(dx.shape, w.shape, dy.shape, dy.dtype), in_place = onto && onto.data == dx.data;
   if (!empty(dx.shape, w.shape, dy.shape)) {
     if (w.shape[1] * w.shape[2] == 1 && window.stride > 1 && window.pad == 0) return dx_of_every(window.stride, context, dy, w, onto, dx);
-    if (!few && winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, onto, dx, window);
+    if (winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, onto, dx, window);
     if (in_place && onednn::conv2d_dx_onto(context, dy, w, dx, window)) return;
   }
   // These write over what is there: the sum is a pass of its own.
@@ -128,8 +128,8 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   flush_denormals();
   if (empty(x.shape, dw.shape, dy.shape)) return clear(dw);
-  if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
   if (winograd::fits(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
+  if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
   if (!onednn::conv2d_dw(context, x, dy, dw, window)) im2col::conv2d_dw(context, x, dy, dw, window);
 }
 

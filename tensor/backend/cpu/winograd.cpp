@@ -76,7 +76,8 @@ class Correlation {
   // Small filters, which stay in the second cache: each thread takes a block of tiles from pixels to pixels, so that its
   // transforms and products stay there too.
   void by_tiles(Context& context) const {
-    Block shape(std::clamp(rows_of(kBlockFloats), kPanelRows, 8 * kPanelRows), c_, k_);
+    int64_t share = padded((in_.count + context.threads() - 1) / context.threads(), kPanelRows);  // so that every thread has a block
+    Block shape(std::min(share, std::clamp(rows_of(kBlockFloats), kPanelRows, 8 * kPanelRows)), c_, k_);
     auto* buffers = static_cast<float*>(context.scratch(context.threads() * shape.floats() * 4, kThreadSlot));
     parallel(context, (in_.count + shape.capacity - 1) / shape.capacity, 1, [&](int64_t first, int64_t last) {
       Block block = shape.in(buffers + omp_get_thread_num() * shape.floats());
@@ -147,7 +148,7 @@ class Correlation {
 
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
   return type == DType::f32 && w[1] == 3 && w[2] == 3 && window.stride == 1 && window.pad <= 2 && w[0] >= 32 && w[3] >= 32 &&
-         y[1] >= 5 && y[2] >= 5 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
+         y[1] >= 4 && y[2] >= 4 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
 }
 
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue) {

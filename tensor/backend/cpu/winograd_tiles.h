@@ -82,10 +82,11 @@ PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, 
 
 inline int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// f(F4{}), or f(F2{}) on maps too small for its tiles.
+// f(F4{}), or f(F2{}) on maps of which its tiles would cover little.
 template <class F>
 void with_tiles(const Shape& y, F&& f) {
-  if (y[1] >= 7 && y[2] >= 7) f(F4{});
+  auto covered = [](int64_t side) { return side == 4 || side >= 7; };
+  if (covered(y[1]) && covered(y[2])) f(F4{});
   else f(F2{});
 }
 
