@@ -2,18 +2,16 @@
 #include "autograd/gradcheck.h"
 #include "nn/decoder.h"
 #include "nn/heads.h"
-#include "tensor/context.h"
 #include "tests/nn/peers.h"
+#include "tests/threads_scope.h"
 
 using namespace plumage;
 
 namespace {
 
 /// Kernels this small only wait for each other's threads.
-struct OneThread {
-  int saved = Context::cpu().threads();
-  OneThread() { Context::cpu().set_threads(1); }
-  ~OneThread() { Context::cpu().set_threads(saved); }
+struct OneThread : test::ThreadsScope {
+  OneThread() : ThreadsScope(1) {}
 };
 
 /// Gradcheck of forward(module, x) with the module's parameters as inputs too.

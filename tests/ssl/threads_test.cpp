@@ -1,6 +1,6 @@
 // A step gives the same bits for any number of threads: every sum is cut by shape alone.
-#include "tensor/context.h"
 #include "tests/ssl/tiny_methods.h"
+#include "tests/threads_scope.h"
 
 using namespace plumage;
 using namespace plumage::test;
@@ -8,7 +8,7 @@ using namespace plumage::test;
 namespace {
 
 std::map<std::string, std::string> state_after_two_steps(int threads) {
-  Context::cpu().set_threads(threads);
+  ThreadsScope scope(threads);
   Init init{3, DType::f32}, decoder_init{4, DType::f32}, pairs_init{5, DType::f32};
   ResNetOptions encoder{"resnet18", Stem::imagenet, 32};
   auto base = std::make_unique<MoCoV2>(encoder, MoCoOptions{{}, 32, 64, 0.9, true}, init);
@@ -31,12 +31,10 @@ std::map<std::string, std::string> state_after_two_steps(int threads) {
 }  // namespace
 
 TEST_CASE("a step gives the same bits for one, two and three threads") {
-  int saved = Context::cpu().threads();
   auto one = state_after_two_steps(1);
   for (int threads : {2, 3}) {
     auto more = state_after_two_steps(threads);
     CHECK(more.size() == one.size());
     for (const auto& [name, bytes] : one) CHECK_MESSAGE(more[name] == bytes, name << " differs with " << threads << " threads");
   }
-  Context::cpu().set_threads(saved);
 }

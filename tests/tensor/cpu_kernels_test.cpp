@@ -8,8 +8,10 @@
 #include "tensor/backend/cpu/winograd_transforms.h"
 #include "tensor/context.h"
 #include "tensor/ops.h"
+#include "tests/threads_scope.h"
 
 using namespace plumage;
+using test::ThreadsScope;
 
 namespace {
 
@@ -53,12 +55,6 @@ void compare(const Convolution& c, DType dtype, uint64_t step) {
                        ops::conv2d_dw(x, dy, c.w, c.stride, c.pad)};
   });
 }
-
-struct ThreadsScope {
-  explicit ThreadsScope(int n) : saved(Context::cpu().threads()) { Context::cpu().set_threads(n); }
-  ~ThreadsScope() { Context::cpu().set_threads(saved); }
-  int saved;
-};
 
 }  // namespace
 

@@ -6,10 +6,11 @@
 #include <cmath>
 #include <cstring>
 
-#include "tensor/context.h"
 #include "tensor/ops.h"
+#include "tests/threads_scope.h"
 
 using namespace plumage;
+using test::ThreadsScope;
 
 using Words = std::array<uint32_t, 4>;
 
@@ -79,13 +80,11 @@ TEST_CASE("uniform: in its range, evenly, and Kolmogorov-Smirnov") {
 }
 
 TEST_CASE("random tensors are the same for every thread count, and each a prefix of a longer one") {
-  Context& context = Context::cpu();
-  int threads = context.threads();
   PhiloxKey key{11, Purpose::noise_gradcam, 9};
   for (DType type : {DType::f32, DType::bf16}) {
-    context.set_threads(1);
+    ThreadsScope threads(1);
     Tensor one = ops::normal({100003}, key, 0.5, 2, type), u_one = ops::uniform({100003}, key, 0, 1, type);
-    context.set_threads(3);
+    Context::cpu().set_threads(3);
     Tensor three = ops::normal({100003}, key, 0.5, 2, type),
            u_three = ops::uniform({100003}, key, 0, 1, type);
     Tensor start = ops::normal({1001}, key, 0.5, 2, type);
@@ -93,7 +92,6 @@ TEST_CASE("random tensors are the same for every thread count, and each a prefix
     CHECK(std::memcmp(u_one.raw(), u_three.raw(), size_t(u_one.bytes())) == 0);
     CHECK(std::memcmp(one.raw(), start.raw(), size_t(start.bytes())) == 0);
   }
-  context.set_threads(threads);
 }
 
 TEST_CASE("a stream draws one number after the other") {

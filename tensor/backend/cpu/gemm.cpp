@@ -166,7 +166,7 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix
         else
           gemm_serial(end - begin, n, k, {a.data + begin * a.row, a.row, a.column}, b, c + begin * ldc, ldc, add, buffer);
       },
-      unit);
+      unit, 1);  // each part packs the shorter side anew
 }
 
 template void pack_panels(int64_t, int64_t, const float*, int64_t, int64_t, int64_t, float*);

@@ -1,10 +1,12 @@
-// How a cpu kernel uses the threads: one OpenMP region over equal parts, none at all when the work is small.
+// How a cpu kernel uses the threads: one OpenMP region over equal shares, none at all when the work is small. Who is done
+// helps the others: cores are not equally fast where something else runs.
 // Every result is independent of the number of threads: parts write different elements, and sums are cut into
 // chunks by size alone (Chunks) and added up in order.
 #pragma once
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #if defined(__SSE__)
@@ -26,21 +28,37 @@ inline void flush_denormals() {
 /// Elements of a simple loop below which a second thread costs more than it brings.
 constexpr int64_t kGrain = 16384;
 
-/// f(begin, end) over parts of 0..count, at least `grain` long; inner borders are multiples of `align`.
+constexpr int64_t kPartsAThread = 8;
+constexpr int64_t kMostThreads = 256;  ///< of a region
+
+/// f(begin, end) over parts of 0..count, at least `grain` long; inner borders are multiples of `align`. A thread's share is cut
+/// into as many as `parts`, fewer where each call of f has costs of its own.
 template <class F>
-void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t align = 1) {
+void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t align = 1, int64_t parts = kPartsAThread) {
   flush_denormals();
-  int threads = int(std::min<int64_t>(context.threads(), count / std::max<int64_t>(grain, 1)));
+  grain = std::max<int64_t>(grain, 1);
+  int threads = int(std::min({int64_t(context.threads()), count / grain, kMostThreads}));
   if (threads <= 1) {
     if (count > 0) f(int64_t{0}, count);
     return;
   }
+  struct alignas(64) Share { int64_t begun; };  // parts of it
+  Share shares[kMostThreads];
+  for (int i = 0; i < threads; ++i) shares[i].begun = 0;
 #pragma omp parallel num_threads(threads)
   {
     flush_denormals();
-    int64_t n = omp_get_num_threads(), t = omp_get_thread_num(), units = (count + align - 1) / align;
-    int64_t begin = std::min(count, units * t / n * align), end = std::min(count, units * (t + 1) / n * align);
-    if (begin < end) f(begin, end);
+    int64_t n = omp_get_num_threads(), units = (count + align - 1) / align;
+    for (int64_t i = 0; i < n; ++i) {  // its own share, then the others'
+      int64_t owner = (omp_get_thread_num() + i) % n, first = units * owner / n, size = units * (owner + 1) / n - first;
+      int64_t number = std::clamp<int64_t>(size * align / grain, 1, parts);
+      std::atomic_ref<int64_t> begun(shares[owner].begun);
+      for (int64_t part; (part = begun.fetch_add(1, std::memory_order_relaxed)) < number;) {
+        int64_t begin = std::min(count, (first + size * part / number) * align);
+        int64_t end = std::min(count, (first + size * (part + 1) / number) * align);
+        if (begin < end) f(begin, end);
+      }
+    }
   }
 }
 
