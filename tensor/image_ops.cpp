@@ -205,7 +205,7 @@ void check_norm(const Tensor& x, const NormArguments& norm, const char* op) {
 }
 
 BatchNorm views(const NormArguments& n) {
-  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics, n.alone};
+  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics};
 }
 
 }  // namespace
@@ -235,7 +235,7 @@ NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const 
   check_norm(x, norm, "batch_norm_bwd");
   check_like(dy, x, "batch_norm_bwd", "dy");
   check_shape(dy, x.shape(), "batch_norm_bwd", "dy");
-  if (norm.activation == Activation::relu) {
+  if (y.defined()) {
     check_like(y, x, "batch_norm_bwd", "y");
     check_shape(y, x.shape(), "batch_norm_bwd", "y");
   }

@@ -106,13 +106,13 @@ struct NormArguments {
   double epsilon = 1e-5;
   Activation activation = Activation::none;
   bool batch_statistics = true;
-  bool alone = false;  ///< backward: y was made without a residual; a kernel may then look at x in its place
 };
 /// residual may be undefined.
 /// y takes x's memory where no one else holds it.
 Tensor batch_norm_apply(Tensor x, const Tensor& residual, const NormArguments& norm);
 struct NormGradients { Tensor dx, dresidual, dgamma, dbeta; };
-/// y is read only for the mask of relu; dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
+/// y is read only for the mask of relu, and may be undefined where it was made without a residual: x tells it then, by the same
+/// operations. dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
 NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual);
 
 // --- losses

@@ -10,10 +10,9 @@ namespace plumage {
 namespace {
 
 Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, ops::NormArguments norm) {
-  norm.alone = !residual.defined();
   bool kept = is_recording() && (x.needs_grad() || gamma.needs_grad() || beta.needs_grad() || residual.needs_grad());
   Tensor y = ops::batch_norm_apply(kept ? x.value() : std::move(x.value()), residual.value(), norm);
-  Tensor mask = norm.activation == Activation::relu ? y : Tensor();
+  Tensor mask = norm.activation == Activation::relu && residual.defined() ? y : Tensor();
   return record("batch_norm", y, {x, gamma, beta, residual}, [x = x.value(), mask, norm](Tensor dy, Gradients& d) {
     ops::NormGradients g = ops::batch_norm_bwd(x, mask, std::move(dy), norm, d.wants(3));
     d.add(0, g.dx);

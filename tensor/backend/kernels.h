@@ -56,7 +56,6 @@ struct BatchNorm {
   double epsilon = 1e-5;
   Activation activation = Activation::none;
   bool batch_statistics = true;  ///< backward: mean and variance depend on x
-  bool alone = false;            ///< backward: there was no residual, so that x alone tells where relu let y pass
 };
 
 /// One parameter of an optimiser's list. All f32 or all f64, same count.

@@ -91,14 +91,36 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
 
 namespace {
 
+// (x - mean) * scale + beta of one group's channels, `padded` floats each, to whole vectors
+struct Normalize {
+  const float *mean, *scale, *beta;
+  PLUMAGE_INLINE V operator()(V x, int64_t c) const { return (x - load(mean + c)) * load(scale + c) + load(beta + c); }
+
+  static constexpr int64_t kRows = 3;
+  /// `memory` holds kRows rows for each group.
+  static void prepare(const Layout& at, const BatchNorm& norm, float* memory) {
+    for (int64_t g = 0; g < at.groups; ++g)
+      for (int64_t c = 0; c < at.channels; ++c) {
+        float* at_c = memory + g * kRows * at.padded() + c;
+        at_c[0] = norm.mean.as<float>()[g * at.channels + c];
+        at_c[at.padded()] = float(double(norm.gamma.as<float>()[c]) /
+                                  std::sqrt(double(norm.variance.as<float>()[g * at.channels + c]) + norm.epsilon));
+        at_c[2 * at.padded()] = norm.beta.as<float>()[c];
+      }
+  }
+  static Normalize of(const Layout& at, const float* memory, int64_t group) {
+    const float* rows = memory + group * kRows * at.padded();
+    return {rows, rows + at.padded(), rows + 2 * at.padded()};
+  }
+};
+
 // y = act((x - mean) * scale + beta + residual), one group's rows first..last
 template <bool kStream, class T>
-void apply_rows(const Layout& at, const T* x, const T* residual, T* y, const float* mean, const float* scale,
-                const float* beta, bool relu, int64_t first, int64_t last) {
+void apply_rows(const Layout& at, const T* x, const T* residual, T* y, const Normalize& normalize, bool relu, int64_t first, int64_t last) {
   for (int64_t row = first; row < last; ++row)
     for_vectors(0, at.channels, [&](int64_t c, int64_t lanes) {
       int64_t i = row * at.channels + c;
-      V v = (load_n(x + i, lanes) - load(mean + c)) * load(scale + c) + load(beta + c);
+      V v = normalize(load_n(x + i, lanes), c);
       if (residual) v += load_n(residual + i, lanes);
       if (relu) v = vrelu(v);
       if constexpr (kStream) stream(y + i, v);
@@ -111,50 +133,42 @@ void apply_rows(const Layout& at, const T* x, const T* residual, T* y, const flo
 
 void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm) {
   Layout at(x.shape, norm.mean.shape[0]);
-  int64_t width = 3 * at.padded();  // of each group: mean, scale, beta, padded to whole vectors
-  auto* k = static_cast<float*>(context.scratch(at.groups * width * 4, kSumSlot));
-  for (int64_t g = 0; g < at.groups; ++g)
-    for (int64_t c = 0; c < at.channels; ++c) {
-      float* at_c = k + g * width + c;
-      at_c[0] = norm.mean.as<float>()[g * at.channels + c];
-      at_c[at.padded()] = float(double(norm.gamma.as<float>()[c]) /
-                                std::sqrt(double(norm.variance.as<float>()[g * at.channels + c]) + norm.epsilon));
-      at_c[2 * at.padded()] = norm.beta.as<float>()[c];
-    }
+  auto* k = static_cast<float*>(context.scratch(at.groups * Normalize::kRows * at.padded() * 4, kSumSlot));
+  Normalize::prepare(at, norm, k);
   bool relu = norm.activation == Activation::relu;
   visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
     bool streamed = y.data != x.data && streams(y.as<T>(), y.count(), at.channels);
     at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
-      const float* kg = k + g * width;
       auto rows = streamed ? apply_rows<true, T> : apply_rows<false, T>;
-      rows(at, x.as<T>(), residual.as<T>(), y.as<T>(), kg, kg + at.padded(), kg + 2 * at.padded(), relu, first, last);
+      rows(at, x.as<T>(), residual.as<T>(), y.as<T>(), Normalize::of(at, k, g), relu, first, last);
     });
   });
 }
 
 namespace {
 
-// Sums of d and of d * (x - mean) over rows first..last, d = dy where relu let y pass; leaves the mask for later.
+// Sums of d and of d * (x - mean) over rows first..last, d = dy where relu let y pass, which x tells if y is not given; leaves the
+// mask for later.
 template <class T>
-void chunk_gradients(const Layout& at, const T* x, const T* y, const T* dy, const float* mean, uint16_t* mask, int64_t first,
+void chunk_gradients(const Layout& at, const T* x, const T* y, const T* dy, const Normalize& normalize, uint16_t* mask, int64_t first,
                      int64_t last, float* out) {
   float *sum = out, *product = out + at.padded();
   std::fill(sum, sum + 2 * at.padded(), 0.f);
   for (int64_t row = first; row < last; row += kBlock) {
     int64_t n = std::min(kBlock, last - row);
     for_vectors(0, at.channels, [&](int64_t c, int64_t lanes) {
-      V center = load_n(mean + c, lanes), u{}, q{};
+      V center = load(normalize.mean + c), u{}, q{};
       for (int64_t j = row; j < row + n; ++j) {
         int64_t i = j * at.channels + c;
-        V d = load_n(dy + i, lanes);
+        V d = load_n(dy + i, lanes), v = load_n(x + i, lanes);
         if (mask) {
-          VI stopped = load_n(y + i, lanes) <= 0.f;  // false for NaN, which passes
+          VI stopped = (y ? load_n(y + i, lanes) : normalize(v, c)) <= 0.f;  // false for NaN, which passes
           mask[j * at.vectors + c / kLanes] = mask_bits(stopped);
           d = select(stopped, V{}, d);
         }
         u += d;
-        q += d * (load_n(x + i, lanes) - center);
+        q += d * (v - center);
       }
       store(sum + c, load(sum + c) + u);
       store(product + c, load(product + c) + q);
@@ -186,8 +200,10 @@ void gradient_rows(const Layout& at, const T* x, const T* dy, const uint16_t* ma
 void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta, BatchNorm norm) {
   Layout at(x.shape, norm.mean.shape[0]);
   const int64_t padded = at.padded(), number = at.chunks.number, channels = at.channels;
-  auto* sums = static_cast<float*>(context.scratch((at.groups * (number * 2 + 4) * padded) * 4, kSumSlot));
+  auto* sums = static_cast<float*>(context.scratch(at.groups * (number * 2 + 4 + Normalize::kRows) * padded * 4, kSumSlot));
   float* k = sums + at.groups * number * 2 * padded;  // of each group: mean, of_d, of_x, constant
+  float* forward = k + at.groups * 4 * padded;
+  Normalize::prepare(at, norm, forward);
   uint16_t* mask = nullptr;
   if (norm.activation == Activation::relu)
     mask = static_cast<uint16_t*>(context.scratch(at.rows * at.vectors * 2, kMaskSlot));
@@ -195,7 +211,7 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
   visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
     at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
-      chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), norm.mean.as<float>() + g * channels, mask, first, last,
+      chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), Normalize::of(at, forward, g), mask, first, last,
                       sums + (g * number + c) * 2 * padded);
     });
     parallel_rows(context, channels, at.groups * number * kCombine, [&](int64_t begin, int64_t end) {

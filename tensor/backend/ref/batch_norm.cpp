@@ -19,6 +19,19 @@ struct Groups {
   }
 };
 
+// y before the residual, of element i of channel c and statistic s
+class Normalized {
+ public:
+  Normalized(In x, const BatchNorm& norm) : x_(x), mean_(norm.mean), variance_(norm.variance), gamma_(norm.gamma), beta_(norm.beta), epsilon_(norm.epsilon) {}
+  double operator()(int64_t i, int64_t c, int64_t s) const {
+    return gamma_[c] * (x_[i] - mean_[s]) / std::sqrt(variance_[s] + epsilon_) + beta_[c];
+  }
+
+ private:
+  Reader x_, mean_, variance_, gamma_, beta_;
+  double epsilon_;
+};
+
 }  // namespace
 
 void batch_norm_stats(Context&, In x, Out mean, Out variance) {
@@ -41,12 +54,13 @@ void batch_norm_stats(Context&, In x, Out mean, Out variance) {
 void batch_norm_apply(Context&, In x, In residual, Out y, BatchNorm norm) {
   Groups groups(x.shape, norm.mean.shape);
   int64_t C = groups.C;
-  Reader in(x), skip(residual), mean(norm.mean), variance(norm.variance), gamma(norm.gamma), beta(norm.beta);
+  Reader skip(residual);
+  Normalized normalized(x, norm);
   Writer out(y);
   for (int64_t r = 0; r < groups.rows; ++r)
     for (int64_t c = 0; c < C; ++c) {
       int64_t s = r / groups.rows_each * C + c;
-      double v = gamma[c] * (in[r * C + c] - mean[s]) / std::sqrt(variance[s] + norm.epsilon) + beta[c];
+      double v = normalized(r * C + c, c, s);
       if (residual) v += skip[r * C + c];
       if (norm.activation == Activation::relu && v <= 0) v = 0;
       out.set(r * C + c, v);
@@ -61,8 +75,11 @@ void batch_norm_bwd(Context&, In x, In y, In dy, Out dx, Out dresidual, Out dgam
   int64_t C = groups.C, m = groups.rows_each;
   Reader in(x), out_y(y), g_y(dy), mean(norm.mean), variance(norm.variance), gamma(norm.gamma);
   Writer out(dx);
+  Normalized normalized(x, norm);
   auto passed = [&](int64_t i) {
-    return norm.activation == Activation::relu && out_y[i] <= 0 ? 0.0 : g_y[i];
+    if (norm.activation != Activation::relu) return g_y[i];
+    double v = y ? out_y[i] : normalized(i, i % C, i / C / m * C + i % C);
+    return v <= 0 ? 0.0 : g_y[i];
   };
   if (dresidual)  // first: dx may be written over dy
     for (int64_t i = 0; i < dy.count(); ++i) Writer(dresidual).set(i, passed(i));

@@ -398,7 +398,6 @@ void backward(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dg
   visit_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using R = Real<T>;
-    const T* seen = mask == Mask::y ? y.as<T>() : nullptr;
     visit_width<T>(
         x.shape[-1],
         [&](auto width) {
@@ -410,13 +409,13 @@ void backward(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dg
               context.scratch((2 * at.partials() + 3 * statistics) * int64_t(sizeof(R)), kScratch));
           Coefficients<R> coefficients(sums + 2 * at.partials(), statistics);
           launch(batch_norm_bwd_chunk_kernel<mask, N, T>, at.grid(), at.block, 0, stream(context), at, of,
-                 x.as<T>(), seen, dy.as<T>(), sums);
+                 x.as<T>(), y.as<T>(), dy.as<T>(), sums);
           launch(batch_norm_bwd_merge_kernel<R>, dim3(merge_grid(at).x), kMergeBlock, 0, stream(context), at,
                  of, sums, coefficients, dgamma.as<R>(), dbeta.as<R>());
           launch(batch_norm_bwd_apply_kernel<mask, N, T>, at.grid(), at.block, 0, stream(context), at, of,
-                 coefficients, x.as<T>(), seen, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
+                 coefficients, x.as<T>(), y.as<T>(), dy.as<T>(), dx.as<T>(), dresidual.as<T>());
         },
-        x.as<T>(), seen, dy.as<T>(), dx.as<T>(), dresidual.as<T>());
+        x.as<T>(), y.as<T>(), dy.as<T>(), dx.as<T>(), dresidual.as<T>());
   });
 }
 
@@ -424,7 +423,7 @@ void backward(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dg
 
 void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
                     BatchNorm norm) {
-  auto run = norm.activation == Activation::none ? backward<Mask::none> : norm.alone ? backward<Mask::x> : backward<Mask::y>;
+  auto run = norm.activation == Activation::none ? backward<Mask::none> : y ? backward<Mask::y> : backward<Mask::x>;
   run(context, x, y, dy, dx, dresidual, dgamma, dbeta, norm);
 }
 
