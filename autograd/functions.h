@@ -55,8 +55,10 @@ Var attend(const Var& q, const Tensor& keys, double scale);
 /// op(a) op(b) + bias, in the bias's type if there is one, as ops::matmul.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, const Var& bias = {});
 Var conv2d(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0);
-/// The same, and the statistics of its result, which are numbers: batch_norm, which takes them, has their gradient.
-std::pair<Var, ops::Moments> conv2d_stats(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1);
+/// The same, and the statistics of its result, which are numbers: batch_norm, which takes them, has their gradient. recompute: it
+/// keeps x in place of y, which is computed again in backward.
+std::pair<Var, ops::Moments> conv2d_stats(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1,
+                                          bool recompute = false);
 
 // --- pooling and upsampling (rules/pool.cpp)
 Var max_pool(const Var& x, int64_t kernel, int64_t stride, int64_t pad);
@@ -69,6 +71,7 @@ struct BatchNormOptions {
   double epsilon = 1e-5;
   Activation activation = Activation::none;
   int64_t groups = 1;  ///< split statistics
+  bool recompute = false;  ///< a convolution keeps x in place of y, which is computed again in backward; not with a residual
 };
 /// With the batch's own statistics, which are given back for the running ones. residual may be undefined:
 /// y = act(batch_norm(x) + residual). Given away (std::move) where nothing is recorded, x lends its memory to y. `known`: x's

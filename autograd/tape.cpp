@@ -93,7 +93,9 @@ struct Walk {
       }
       for (const auto& input : node->inputs)
         if (input && wanted(*input) && queued.insert(input.get()).second) heap.push(input);
-      if (consume) node->inputs.clear();
+      if (!consume) continue;
+      node->inputs.clear();
+      node->recompute = nullptr;
     }
   }
 };

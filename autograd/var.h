@@ -22,6 +22,7 @@ struct Node {
   DType dtype = DType::f32;
   std::vector<std::shared_ptr<Node>> inputs;  ///< null where an input needs no gradient
   Rule rule;                                  ///< empty for a leaf, and after backward has used it
+  std::function<Tensor()> recompute;          ///< the value again, from what the rule keeps anyway; mostly empty
   Tensor grad;                                ///< leaf only: what backward() has accumulated
   bool is_leaf() const { return leaf; }
   bool leaf = true;
@@ -54,6 +55,22 @@ class Var {
   friend Var record(const char*, Tensor, const std::vector<Var>&, Rule);
   Tensor value_;
   std::shared_ptr<Node> node_;
+};
+
+/// What a rule keeps of an input: its value or, if the input's node can compute that again, the way to.
+class Kept {
+ public:
+  explicit Kept(const Var& x) : shape_(x.shape()) {
+    if (x.needs_grad() && x.node()->recompute) recompute_ = x.node()->recompute;
+    else value_ = x.value();
+  }
+  Tensor value() const { return recompute_ ? recompute_() : value_; }
+  const Shape& shape() const { return shape_; }
+
+ private:
+  Tensor value_;
+  Shape shape_;
+  std::function<Tensor()> recompute_;
 };
 
 /// A Var for `y`, made by `op` from `inputs`; the rule is kept only if some input needs a gradient and recording is on.

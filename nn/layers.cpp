@@ -67,7 +67,7 @@ BatchNorm2d::BatchNorm2d(int64_t channels, Init& init, bool affine) : affine(aff
 
 Var BatchNorm2d::forward(Var x, const Pass& pass, Activation activation, const Var& added, const ops::Moments& known) const {
   Var residual = added.defined() ? cast(added, x.dtype()) : added;
-  BatchNormOptions options{epsilon, activation, pass.stat_groups};
+  BatchNormOptions options{epsilon, activation, pass.stat_groups, pass.recompute};
   if (pass.statistics == Statistics::running)
     return batch_norm_with(std::move(x), weight, bias, residual, running_mean.value(), running_var.value(), options);
 
@@ -110,8 +110,10 @@ bool can_fold(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const V
 
 Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Pass& pass, Activation activation, const Var& residual) {
   if (pass.statistics != Statistics::running && !conv.bias.defined()) {
-    auto [y, moments] =
-        conv2d_stats(operand(x, conv.weight, pass), operand(conv.weight, conv.weight, pass), conv.stride, conv.pad, pass.stat_groups);
+    // From pictures, with their few channels, a convolution is cheap for the size of what comes out.
+    bool again = pass.recompute && conv.weight.size(3) <= 4;
+    auto [y, moments] = conv2d_stats(operand(x, conv.weight, pass), operand(conv.weight, conv.weight, pass), conv.stride, conv.pad,
+                                     pass.stat_groups, again);
     return norm.forward(std::move(y), pass, activation, residual, moments);
   }
   if (!can_fold(conv, norm, x, residual, pass))

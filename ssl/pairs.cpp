@@ -147,6 +147,7 @@ Var DiscriminativePairs::embed_synthetic(const Var& images, const Pass& pass) co
 Var DiscriminativePairs::pair_loss(const Var& x_hat, const Var& x_hat_p, Step& step) const {
   int64_t batch = x_hat.size(0), groups = 2 * options_.base.bn_splits;
   Pass pass = batch_pass(groups);
+  pass.recompute = true;  // twice the batch: the step's peak of memory is here
   if (options_.synth_norm != SynthNorm::batch_only) {
     pass.statistics = Statistics::batch_and_update;
     pass.updates = &step.statistics;

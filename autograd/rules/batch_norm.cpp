@@ -9,17 +9,20 @@ namespace plumage {
 
 namespace {
 
-Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, ops::NormArguments norm) {
+Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, ops::NormArguments norm, bool recompute) {
   bool kept = is_recording() && (x.needs_grad() || gamma.needs_grad() || beta.needs_grad() || residual.needs_grad());
   Tensor y = ops::batch_norm_apply(kept ? x.value() : std::move(x.value()), residual.value(), norm);
   Tensor mask = norm.activation == Activation::relu && residual.defined() ? y : Tensor();
-  return record("batch_norm", y, {x, gamma, beta, residual}, [x = x.value(), mask, norm](Tensor dy, Gradients& d) {
-    ops::NormGradients g = ops::batch_norm_bwd(x, mask, std::move(dy), norm, d.wants(3));
+  Var out = record("batch_norm", y, {x, gamma, beta, residual}, [x = Kept(x), mask, norm](Tensor dy, Gradients& d) {
+    ops::NormGradients g = ops::batch_norm_bwd(x.value(), mask, std::move(dy), norm, d.wants(3));
     d.add(0, g.dx);
     d.add(1, g.dgamma);
     d.add(2, g.dbeta);
     if (g.dresidual.defined()) d.add(3, g.dresidual);
   });
+  if (recompute && out.needs_grad() && !residual.defined())
+    out.node()->recompute = [x = Kept(x), norm] { return ops::batch_norm_apply(x.value(), {}, norm); };
+  return out;
 }
 
 }  // namespace
@@ -28,7 +31,7 @@ BatchNormResult batch_norm(Var x, const Var& gamma, const Var& beta, const Var& 
                            const ops::Moments& known) {
   ops::Moments moments = known.mean.defined() ? known : ops::batch_norm_stats(x.value(), options.groups);  // [groups, C]
   ops::NormArguments norm{moments.mean, moments.variance, gamma.value(), beta.value(), options.epsilon, options.activation, true};
-  return {apply(std::move(x), gamma, beta, residual, norm), moments};
+  return {apply(std::move(x), gamma, beta, residual, norm, options.recompute), moments};
 }
 
 Var batch_norm_with(Var x, const Var& gamma, const Var& beta, const Var& residual, const Tensor& mean,
@@ -36,7 +39,7 @@ Var batch_norm_with(Var x, const Var& gamma, const Var& beta, const Var& residua
   Shape row{1, mean.count()};
   ops::NormArguments norm{mean.reshape(row), variance.reshape(row), gamma.value(), beta.value(),
                           options.epsilon, options.activation, false};
-  return apply(std::move(x), gamma, beta, residual, norm);
+  return apply(std::move(x), gamma, beta, residual, norm, options.recompute);
 }
 
 }  // namespace plumage

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "autograd/tape.h"
+#include "tensor/allocator.h"
 
 using namespace plumage;
 
@@ -144,4 +145,49 @@ TEST_CASE("norms folded into the filters, where nothing learns: the features sta
       CHECK(difference > 0);  // two ways
       CHECK_FALSE(!(std::sqrt(difference / size) <= (compute == DType::f32 ? 1e-5 : 3e-2)));
     }
+}
+
+TEST_CASE("what backward computes again: the same gradients to the bit, in less memory") {
+  for (const char* arch : {"resnet18", "resnet50"})
+    for (DType compute : {DType::f32, DType::bf16}) {
+      INFO(arch, " ", std::string(name_of(compute)));
+      std::vector<std::vector<double>> gradients[2];
+      int64_t peak[2];
+      for (bool recompute : {false, true}) {
+        Init init{5};
+        ResNet net({.arch = arch, .width = 8}, init);
+        Tensor x = ops::normal({4, 64, 64, 3}, {3, Purpose::test, 1}, 0, 1);
+        Pass pass = Pass::batch_only(2);
+        pass.compute = compute;
+        pass.recompute = recompute;
+        auto step = [&] {
+          Var v = net.features(Var(x), pass);
+          backward(sum(square(v)));
+        };
+        step();  // scratch memory is there from now on
+        net.clear_gradients();
+        int64_t before = Allocator::cpu().statistics().current_bytes;
+        Allocator::cpu().reset_peak();
+        step();
+        peak[recompute] = Allocator::cpu().statistics().peak_bytes - before;
+        for (auto& [name, value] : net.parameters()) gradients[recompute].push_back(value.grad().to_vector());
+      }
+      CHECK(gradients[1] == gradients[0]);
+      CHECK(double(peak[1]) < 0.9 * double(peak[0]));
+    }
+}
+
+TEST_CASE("what backward computes again is there as often as it is asked for") {
+  Init init{6};
+  ResNet net({.arch = "resnet18", .width = 4}, init);
+  Var x(ops::normal({2, 32, 32, 3}, {3, Purpose::test, 2}, 0, 1), true);
+  Pass pass = Pass::batch_only();
+  auto slope = [&] { return sum(square(net.features(x, pass))); };
+  std::vector<double> want = gradient(slope(), {x})[0].to_vector();
+  pass.recompute = true;
+  Var loss = slope();
+  CHECK(gradient(loss, {x})[0].to_vector() == want);  // keeps the graph
+  CHECK(gradient(loss, {x})[0].to_vector() == want);
+  backward(loss);
+  CHECK(x.grad().to_vector() == want);
 }
