@@ -11,7 +11,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
-#include <vector>
+#include <utility>
 
 #include "tensor/accelerator.h"
 #include "tensor/env.h"
@@ -22,23 +22,56 @@ struct Allocator::State {
   std::mutex mutex;
   Device device;
   std::unique_ptr<MemorySource> source;
-  std::map<int64_t, std::vector<void*>> kept;  // size class -> free blocks
-  std::shared_ptr<MemoryPool> pool;            // in use
+  bool joins = false;
+  FreeMemory kept;
+  FreeMemory bare;  // addresses without memory: what joins() and was given back
+  std::shared_ptr<MemoryPool> pool;  // in use
   MemoryStatistics counts;
   bool plain = false;
+
+  void* take_anew(int64_t size) {
+    void* block = bare.of(size).take(size, true);
+    return block ? block : source->take(size, counts.held_bytes);
+  }
 };
 
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr int64_t kHugePage = int64_t(2) << 20;
+constexpr int64_t kPage = 4096, kHugePage = int64_t(2) << 20;
 
-// Eight classes between powers of two: at most 12.5 % of a block is unused.
-int64_t size_class(int64_t bytes) {
+int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// Where blocks are never cut, eight classes between powers of two, so that they can be used again: at most 12.5 % is unused.
+int64_t block_size(int64_t bytes, bool joins) {
   if (bytes <= 256) return 256;
-  int64_t step = std::max<int64_t>(kAlignment, int64_t(std::bit_floor(uint64_t(bytes))) / 8);
-  return (bytes + step - 1) / step * step;
+  if (joins) return round_up(bytes, bytes < FreeMemory::kLarge ? kAlignment : kPage);
+  return round_up(bytes, std::max<int64_t>(kAlignment, int64_t(std::bit_floor(uint64_t(bytes))) / 8));
 }
+
+int64_t physical_memory() {
+  static const int64_t bytes = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
+  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
+}
+
+/// Addresses without memory behind them until they are touched, handed out from the lowest on, so that all blocks are neighbours.
+class Arena {
+ public:
+  explicit Arena(int64_t bytes) {
+    void* at = mmap(nullptr, size_t(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return;  // a limit on addresses: blocks are mapped one by one then
+    next_ = reinterpret_cast<char*>(round_up(int64_t(at), kHugePage));
+    end_ = static_cast<char*>(at) + bytes;
+    madvise(next_, size_t(end_ - next_), MADV_HUGEPAGE);
+  }
+  void* take(int64_t bytes) {
+    if (end_ - next_ >= bytes) return std::exchange(next_, next_ + bytes);
+    void* at = mmap(nullptr, size_t(round_up(bytes, kPage)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? nullptr : at;
+  }
+ private:
+  char *next_ = nullptr, *end_ = nullptr;
+};
 
 class SystemMemory : public MemorySource {
  public:
@@ -49,29 +82,41 @@ class SystemMemory : public MemorySource {
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
 #endif
   }
-
   // The system promises more than it has and ends the process when it is used: what cannot fit is refused here.
   void* take(int64_t bytes, int64_t held) override {
     if (bytes > physical_memory() - held) return nullptr;
-    int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-    void* block = std::aligned_alloc(size_t(alignment), size_t((bytes + alignment - 1) / alignment * alignment));
-    if (block && bytes >= kHugePage) madvise(block, size_t(bytes), MADV_HUGEPAGE);
-    return block;
+    return (bytes < FreeMemory::kLarge ? small_ : large_).take(bytes);
   }
-  void give_back(void* block) override { std::free(block); }
+  void give_back(void* block, int64_t bytes) override {
+    int64_t begin = round_up(int64_t(block), kPage), end = (int64_t(block) + bytes) / kPage * kPage;
+    if (end > begin) madvise(reinterpret_cast<void*>(begin), size_t(end - begin), MADV_DONTNEED);
+  }
   void poison(void* block, int64_t bytes) override { std::memset(block, 0xa5, size_t(bytes)); }
+  bool joins() const override { return true; }
 
  private:
-  static int64_t physical_memory() {
-    static const int64_t bytes = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
-    return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
-  }
+  Arena small_{round_up(physical_memory(), kHugePage)}, large_{round_up(physical_memory(), kHugePage)};
 };
+
+/// Each block from the heap, where a sanitizer watches over its ends.
+class PlainMemory : public MemorySource {
+ public:
+  void* take(int64_t bytes, int64_t held) override {
+    return bytes > physical_memory() - held ? nullptr : std::aligned_alloc(kAlignment, size_t(round_up(bytes, kAlignment)));
+  }
+  void give_back(void* block, int64_t) override { std::free(block); }
+  void poison(void* block, int64_t bytes) override { std::memset(block, 0xa5, size_t(bytes)); }
+};
+
+std::unique_ptr<MemorySource> system_memory() {
+  if (environment().alloc_plain) return std::make_unique<PlainMemory>();
+  return std::make_unique<SystemMemory>();
+}
 
 }  // namespace
 
 Allocator& Allocator::cpu() {
-  static auto* allocator = new Allocator({}, std::make_unique<SystemMemory>());
+  static auto* allocator = new Allocator({}, system_memory());
   return *allocator;
 }
 
@@ -92,23 +137,21 @@ Allocator::Allocator(Device device, std::unique_ptr<MemorySource> source) : stat
   state_->device = device;
   state_->source = std::move(source);
   state_->plain = environment().alloc_plain;
+  state_->joins = state_->source->joins();
 }
 
 void* Allocator::allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool) {
   std::lock_guard lock(state_->mutex);
   pool = state_->pool;
-  auto& kept = pool ? pool->kept_ : state_->kept;
+  FreeMemory& kept = pool ? pool->kept_ : state_->kept;
   MemoryStatistics& counts = state_->counts;
-  int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
-  void* block = nullptr;
-  if (auto found = kept.find(size); found != kept.end() && !found->second.empty()) {
-    block = found->second.back();
-    found->second.pop_back();
-  } else {
-    block = state_->source->take(size, counts.held_bytes);
+  int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : block_size(bytes, state_->joins);
+  void* block = kept.of(size).take(size, state_->joins);
+  if (!block) {
+    block = state_->take_anew(size);
     if (!block) {
       trim_locked();
-      block = state_->source->take(size, counts.held_bytes);
+      block = state_->take_anew(size);
     }
     if (!block) {
       std::string where = state_->device.kind == Device::Kind::cpu ? "" : " on " + state_->device.str();
@@ -126,16 +169,16 @@ void* Allocator::allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool) {
 
 void Allocator::release(void* block, int64_t bytes, MemoryPool* pool) {
   std::lock_guard lock(state_->mutex);
-  int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : size_class(bytes);
+  int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : block_size(bytes, state_->joins);
   state_->counts.current_bytes -= size;
 #ifdef PLUMAGE_POISON
   state_->source->poison(block, size);
 #endif
   if (state_->plain && !pool) {
-    state_->source->give_back(block);
+    state_->source->give_back(block, size);
     state_->counts.held_bytes -= size;
   } else {
-    (pool ? pool->kept_ : state_->kept)[size].push_back(block);
+    (pool ? pool->kept_ : state_->kept).of(size).put(block, size, state_->joins);
   }
 }
 
@@ -146,10 +189,8 @@ void Allocator::use(std::shared_ptr<MemoryPool> pool) {
 
 MemoryPool::~MemoryPool() {
   std::lock_guard lock(home_.state_->mutex);
-  for (auto& [size, blocks] : kept_) {
-    auto& home = home_.state_->kept[size];
-    home.insert(home.end(), blocks.begin(), blocks.end());
-  }
+  Allocator::State& home = *home_.state_;
+  kept_.drain(home.kept, [&](void* block, int64_t size, FreeBlocks& there) { there.put(block, size, home.joins); });
 }
 
 MemoryStatistics Allocator::statistics() const {
@@ -168,13 +209,11 @@ void Allocator::trim() {
 }
 
 void Allocator::trim_locked() {
-  for (auto& [size, blocks] : state_->kept) {
-    for (void* block : blocks) {
-      state_->source->give_back(block);
-      state_->counts.held_bytes -= size;
-    }
-    blocks.clear();
-  }
+  state_->kept.drain(state_->bare, [&](void* block, int64_t size, FreeBlocks& there) {
+    state_->source->give_back(block, size);
+    state_->counts.held_bytes -= size;
+    if (state_->joins) there.put(block, size, true);
+  });
 }
 
 Storage::Storage(int64_t n, Device d) : allocator(Allocator::of(d)), data(allocator.allocate(n, pool)), bytes(n), device(d) {}

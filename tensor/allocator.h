@@ -1,11 +1,10 @@
-// Memory of a device: size classes, kept and reused, counted. Large blocks of the CPU stay mapped, since page faults can
-// cost more than the kernel after them. PLUMAGE_ALLOC=plain hands every request to the system (for sanitizers).
+// Memory of a device: kept and reused, counted. What the CPU has had stays mapped, since page faults can cost more than the
+// kernel after them. PLUMAGE_ALLOC=plain hands every request to the system (for sanitizers).
 #pragma once
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <vector>
 
+#include "tensor/free_blocks.h"
 #include "tensor/tensor.h"
 
 namespace plumage {
@@ -24,7 +23,7 @@ class MemoryPool {
  private:
   friend class Allocator;
   Allocator& home_;
-  std::map<int64_t, std::vector<void*>> kept_;  // size class -> free blocks
+  FreeMemory kept_;
 };
 
 struct Storage {
@@ -53,7 +52,9 @@ class MemorySource {
   virtual ~MemorySource() = default;
   /// Aligned to 64 bytes; null if there is not so much beside the `held` bytes that were taken before.
   virtual void* take(int64_t bytes, int64_t held) = 0;
-  virtual void give_back(void* block) = 0;
+  virtual void give_back(void* block, int64_t bytes) = 0;
+  /// True if neighbours can be used as one block, and parts of a block given back: their addresses then stay the allocator's.
+  virtual bool joins() const { return false; }
   virtual void poison(void* block, int64_t bytes) = 0;  ///< debug builds: a use after release shows as absurd numbers
   virtual std::string shortage() { return ""; }         ///< ", free 3 MiB of 80 GiB": the end of the line of an error
 };

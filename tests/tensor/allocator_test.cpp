@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -31,6 +32,47 @@ TEST_CASE("allocator: what is given back is used again") {
   Tensor b = Tensor::empty({1000, 1000});
   CHECK(b.raw() == first);
   CHECK(now().system_calls == calls);
+}
+
+TEST_CASE("allocator: memory of two serves one of their size, and the other way round") {
+  if (environment().alloc_plain) {
+    MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
+    return;
+  }
+  Allocator::cpu().trim();
+  const int64_t n = int64_t(8) << 20;
+  const void* first;
+  {
+    Tensor a = Tensor::empty({n}, DType::u8), b = Tensor::empty({n}, DType::u8);
+    first = std::min(a.raw(), b.raw());
+  }
+  int64_t calls = now().system_calls;
+  {
+    Tensor both = Tensor::full({2 * n}, 1, DType::u8);
+    CHECK(both.raw() == first);
+  }
+  Tensor a = Tensor::empty({n}, DType::u8), b = Tensor::empty({n}, DType::u8);
+  CHECK(now().system_calls == calls);
+}
+
+TEST_CASE("allocator: what was given back to the system can be taken again") {
+  if (environment().alloc_plain) {
+    MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
+    return;
+  }
+  Allocator::cpu().trim();
+  int64_t held = now().held_bytes, n = int64_t(4) << 20;
+  for (int i = 0; i < 3; ++i) {
+    int64_t calls = now().system_calls;
+    {
+      Tensor a = Tensor::full({n}, i + 1, DType::u8);
+      CHECK(now().system_calls == calls + 1);
+      CHECK(now().held_bytes == held + n);
+      CHECK(a.span<uint8_t>()[size_t(n - 1)] == i + 1);
+    }
+    Allocator::cpu().trim();
+    CHECK(now().held_bytes == held);
+  }
 }
 
 TEST_CASE("allocator: counts what is in use, the peak, and what is held") {
