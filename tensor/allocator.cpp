@@ -156,7 +156,7 @@ void* Allocator::allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool) {
     if (!block) {
       std::string where = state_->device.kind == Device::Kind::cpu ? "" : " on " + state_->device.str();
       throw MachineError(message("out of memory", where, ": wanted ", bytes >> 20, " MiB, in use ",
-                                 counts.current_bytes >> 20, " MiB", state_->source->shortage(),
+                                 counts.current_bytes >> 20, " MiB, held ", counts.held_bytes >> 20, " MiB", state_->source->shortage(),
                                  "; try a smaller batch or image size"));
     }
     ++counts.system_calls;

@@ -79,6 +79,17 @@ TEST_CASE("--device takes what there is, and says in one line what is missing an
   CHECK(none.code == 2);
   CHECK(complaint(none) == "plumage: device cuda:0: there is no CUDA driver; install NVIDIA's driver, or use --device cpu");
   CHECK(shell(scratch, "CUDA_SIM_DEVICES=0 plumage " + command + "--device auto").code == 0);
+  Outcome old = shell(scratch, "CUDA_SIM_FAIL=cudaGetDeviceCount:1:35 CUDA_SIM_DRIVER=11080 plumage " + command + "--device cuda:0");
+  CHECK(old.code == 2);
+  CHECK(complaint(old).find("plumage: device cuda:0: the CUDA driver is too old: it serves CUDA 11.8, plumage was built with ") == 0);
+  CHECK(complaint(old).ends_with("; update the driver, or use --device cpu"));
+  Outcome foreign = shell(scratch, "CUDA_SIM_CAPABILITY=75 plumage " + command + "--device cuda:0");
+  CHECK(foreign.code == 2);
+  CHECK(complaint(foreign) == "plumage: device cuda:0: simulated device has compute capability 7.5, plumage was built for 90; configure with "
+                              "-DPLUMAGE_CUDA_ARCHITECTURES=75, or use --device cpu");
+  Outcome hidden = shell(scratch, "CUDA_SIM_FAIL=cudaGetDeviceCount:1:100 plumage " + command + "--device cuda:0");
+  CHECK(hidden.code == 2);
+  CHECK(complaint(hidden) == "plumage: device cuda:0: the CUDA driver sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
 }
 
 TEST_CASE("a training run on a device makes its views there, and they are the CPU's") {

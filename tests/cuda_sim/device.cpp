@@ -165,7 +165,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
     p->regsPerBlock = 65536;
     p->warpSize = 32;
     p->maxThreadsPerBlock = kMaxThreads;
-    p->major = 9;
+    const int capability = static_cast<int>(from_environment("CUDA_SIM_CAPABILITY", 90));
+    p->major = capability / 10, p->minor = capability % 10;
     p->multiProcessorCount = kMultiprocessors;
     p->maxThreadsPerMultiProcessor = 2048;
     p->maxBlocksPerMultiProcessor = 32;
