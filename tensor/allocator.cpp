@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,15 +25,9 @@ struct Allocator::State {
   std::unique_ptr<MemorySource> source;
   bool joins = false;
   FreeMemory kept;
-  FreeMemory bare;  // addresses without memory: what joins() and was given back
   std::shared_ptr<MemoryPool> pool;  // in use
   MemoryStatistics counts;
   bool plain = false;
-
-  void* take_anew(int64_t size) {
-    void* block = bare.of(size).take(size, true);
-    return block ? block : source->take(size, counts.held_bytes);
-  }
 };
 
 namespace {
@@ -51,24 +46,36 @@ int64_t block_size(int64_t bytes, bool joins) {
 
 int64_t physical_memory() {
   static const int64_t bytes = int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE));
-  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max();
+  return bytes > 0 ? bytes : std::numeric_limits<int64_t>::max() / 2;  // may be rounded up
+}
+
+// A process whose addresses are limited has none to spare for what is never used.
+bool addresses_are_limited() {
+  for (auto kind : {RLIMIT_AS, RLIMIT_DATA})
+    if (rlimit limit; getrlimit(kind, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) return true;
+  return false;
 }
 
 /// Addresses without memory behind them until they are touched, handed out from the lowest on, so that all blocks are neighbours.
 class Arena {
  public:
   explicit Arena(int64_t bytes) {
+    if (addresses_are_limited()) return;  // blocks are mapped one by one then
     void* at = mmap(nullptr, size_t(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) return;  // a limit on addresses: blocks are mapped one by one then
+    if (at == MAP_FAILED) return;  // the system promises no more than it has: one by one, too
     next_ = reinterpret_cast<char*>(round_up(int64_t(at), kHugePage));
     end_ = static_cast<char*>(at) + bytes;
     madvise(next_, size_t(end_ - next_), MADV_HUGEPAGE);
   }
   void* take(int64_t bytes) {
     if (end_ - next_ >= bytes) return std::exchange(next_, next_ + bytes);
-    void* at = mmap(nullptr, size_t(round_up(bytes, kPage)), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? nullptr : at;
+    int64_t size = std::max(bytes, kHugePage);  // a page for each small block would be mostly waste
+    void* at = mmap(nullptr, size_t(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return nullptr;
+    if (size > bytes) next_ = static_cast<char*>(at) + bytes, end_ = static_cast<char*>(at) + size;
+    return at;
   }
+
  private:
   char *next_ = nullptr, *end_ = nullptr;
 };
@@ -85,16 +92,19 @@ class SystemMemory : public MemorySource {
   // The system promises more than it has and ends the process when it is used: what cannot fit is refused here.
   void* take(int64_t bytes, int64_t held) override {
     if (bytes > physical_memory() - held) return nullptr;
+    if (void* block = bare_.of(bytes).take(bytes, true)) return block;
     return (bytes < FreeMemory::kLarge ? small_ : large_).take(bytes);
   }
-  void give_back(void* block, int64_t bytes) override {
+  void give_back(void* block, int64_t bytes, bool large) override {
     int64_t begin = round_up(int64_t(block), kPage), end = (int64_t(block) + bytes) / kPage * kPage;
     if (end > begin) madvise(reinterpret_cast<void*>(begin), size_t(end - begin), MADV_DONTNEED);
+    (large ? bare_.large : bare_.small).put(block, bytes, true);
   }
   void poison(void* block, int64_t bytes) override { std::memset(block, 0xa5, size_t(bytes)); }
   bool joins() const override { return true; }
 
  private:
+  FreeMemory bare_;  // addresses without memory: what was given back
   Arena small_{round_up(physical_memory(), kHugePage)}, large_{round_up(physical_memory(), kHugePage)};
 };
 
@@ -104,7 +114,7 @@ class PlainMemory : public MemorySource {
   void* take(int64_t bytes, int64_t held) override {
     return bytes > physical_memory() - held ? nullptr : std::aligned_alloc(kAlignment, size_t(round_up(bytes, kAlignment)));
   }
-  void give_back(void* block, int64_t) override { std::free(block); }
+  void give_back(void* block, int64_t, bool) override { std::free(block); }
   void poison(void* block, int64_t bytes) override { std::memset(block, 0xa5, size_t(bytes)); }
 };
 
@@ -148,10 +158,10 @@ void* Allocator::allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool) {
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : block_size(bytes, state_->joins);
   void* block = kept.of(size).take(size, state_->joins);
   if (!block) {
-    block = state_->take_anew(size);
+    block = state_->source->take(size, counts.held_bytes);
     if (!block) {
       trim_locked();
-      block = state_->take_anew(size);
+      block = state_->source->take(size, counts.held_bytes);
     }
     if (!block) {
       std::string where = state_->device.kind == Device::Kind::cpu ? "" : " on " + state_->device.str();
@@ -175,7 +185,7 @@ void Allocator::release(void* block, int64_t bytes, MemoryPool* pool) {
   state_->source->poison(block, size);
 #endif
   if (state_->plain && !pool) {
-    state_->source->give_back(block, size);
+    state_->source->give_back(block, size, size >= FreeMemory::kLarge);
     state_->counts.held_bytes -= size;
   } else {
     (pool ? pool->kept_ : state_->kept).of(size).put(block, size, state_->joins);
@@ -209,11 +219,11 @@ void Allocator::trim() {
 }
 
 void Allocator::trim_locked() {
-  state_->kept.drain(state_->bare, [&](void* block, int64_t size, FreeBlocks& there) {
-    state_->source->give_back(block, size);
-    state_->counts.held_bytes -= size;
-    if (state_->joins) there.put(block, size, true);
-  });
+  for (bool large : {false, true})
+    (large ? state_->kept.large : state_->kept.small).drain([&](void* block, int64_t size) {
+      state_->source->give_back(block, size, large);
+      state_->counts.held_bytes -= size;
+    });
 }
 
 Storage::Storage(int64_t n, Device d) : allocator(Allocator::of(d)), data(allocator.allocate(n, pool)), bytes(n), device(d) {}

@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -143,4 +146,25 @@ TEST_CASE("context: scratch memory grows, keeps its slots apart, and threads mus
   CHECK(context.scratch(10, 0) == a);
   CHECK_THROWS_AS(context.set_threads(0), InputError);
   CHECK_THROWS_AS(Context::of(Device{Device::Kind::cuda, 99}), DeviceError);
+}
+
+namespace {
+int64_t physical_memory() { return int64_t(sysconf(_SC_PHYS_PAGES)) * int64_t(sysconf(_SC_PAGESIZE)); }
+}  // namespace
+
+TEST_CASE("allocator: an eighth of the machine's memory") {
+  Tensor a = Tensor::empty({physical_memory() / 8}, DType::u8);
+  CHECK(a.defined());
+}
+
+TEST_CASE("allocator: a limit on addresses, little above the machine's memory, leaves them to the tensors") {
+  if (environment().alloc_plain) {
+    MESSAGE("skipped: PLUMAGE_ALLOC=plain takes none beforehand");
+    return;
+  }
+  std::string limit = "ulimit -v " + std::to_string((physical_memory() + physical_memory() / 16) >> 10);
+  std::string test = std::filesystem::read_symlink("/proc/self/exe");
+  // Where a lower limit holds already there is nothing to see.
+  std::string command = "(" + limit + ") 2> /dev/null || exit 0; " + limit + "; '" + test + "' -tc='allocator: an eighth*' > /dev/null";
+  CHECK(std::system(command.c_str()) == 0);
 }

@@ -63,7 +63,7 @@ class DeviceMemory : public MemorySource {
     return block;
   }
   // Called from destructors: an error of the device shows at the next call that is checked.
-  void give_back(void* block, int64_t) override {
+  void give_back(void* block, int64_t, bool) override {
     if (set_current(index_) == cudaSuccess) cudaFree(block);  // waits for the device
   }
   void poison(void*, int64_t) override {}
