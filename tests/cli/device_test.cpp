@@ -136,6 +136,21 @@ TEST_CASE("a training run on a device makes its views there, and they are the CP
   CHECK(device != cpu);  // that they are not made in the same place: their last bits differ
 }
 
+TEST_CASE("a device that fails in the middle of a run ends it in one line with the last ops; the last checkpoint stays") {
+  if (!accelerator::simulated()) {
+    MESSAGE("skipped: a real device does not fail when asked to");
+    return;
+  }
+  Scratch scratch("device_fails");
+  std::string data = tiny_birds(scratch), run = scratch / "run";
+  REQUIRE(plumage::plumage(scratch, "pretrain --config configs/moco.toml --device cuda:0 --steps 2 --out '" + run + "' " + data + kTiny).code == 0);
+  std::string checkpoint = read_text(run + "/checkpoint.safetensors");
+  Outcome o = shell(scratch, "CUDA_SIM_FAIL=work:600:700 plumage pretrain --device cuda:0 --resume '" + run + "'");
+  CHECK(o.code == 1);
+  CHECK(complaint(o).find("plumage: CUDA: an illegal memory access was encountered (cudaErrorIllegalAddress); the last ops were ") == 0);
+  CHECK(read_text(run + "/checkpoint.safetensors") == checkpoint);
+}
+
 namespace {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
