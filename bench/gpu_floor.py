@@ -33,34 +33,45 @@ class Step:
     def __init__(self, n, level):
         self.n, self.level, self.parameters = n, level, 0
         self.forward, self.backward = Cost(), Cost()
+        self.layers, self.layer = {}, None  # convolution -> [how often, operations, its bytes, bytes of the norm behind it]
+
+    def add(self, cost, kind, count, ops=0.0, norm=False):
+        cost.add(kind, count, ops)
+        self.layer[1] += ops
+        self.layer[3 if norm else 2] += count * BF16
 
     def conv(self, size, c, k, r, stride=1, needs_dx=True, joint=False):
         n, out = self.n, size // stride
         x, w, y = n * size * size * c, k * r * r * c, n * out * out * k
         ops = 2.0 * y * r * r * c
         self.parameters += w
-        self.forward.add("convolution", x + w + y, ops)
-        self.backward.add("dw", x + y + w, ops)
+        self.layer = self.layers.setdefault(f"{r}x{r}, {c} to {k}, {size} px" + (", stride 2" if stride > 1 else ""), [0, 0, 0, 0])
+        self.layer[0] += 1
+        self.add(self.forward, "convolution", x + w + y, ops)
+        self.add(self.backward, "dw", x + y + w, ops)
         if needs_dx:
-            self.backward.add("dx", y + w + x, ops)
+            self.add(self.backward, "dx", y + w + x, ops)
             if joint:  # the gradient meets the one from the other branch
-                self.backward.add("dx" if self.level >= 2 else "sums", x if self.level >= 2 else 3 * x)
+                self.add(self.backward, "dx" if self.level >= 2 else "sums", x if self.level >= 2 else 3 * x)
         return out
 
     def norm(self, size, c, relu=True, residual=False):
         y = self.n * size * size * c
         self.parameters += 2 * c
+        def add(cost, kind, count):
+            self.add(cost, kind, count, norm=True)
+
         f, b = self.forward, self.backward
-        f.add("statistics", 0 if self.level >= 2 else y)  # level 2: behind the convolution, on y as it is made
+        add(f, "statistics", 0 if self.level >= 2 else y)  # level 2: behind the convolution, on y as it is made
         if self.level == 0:
-            f.add("norm", 2 * y)
-            f.add("relu and sum", (2 if relu else 0) * y + (3 if residual else 0) * y)
-            b.add("relu", (3 if relu else 0) * y)
-            b.add("norm", 2 * y + 3 * y)
+            add(f, "norm", 2 * y)
+            add(f, "relu and sum", (2 if relu else 0) * y + (3 if residual else 0) * y)
+            add(b, "relu", (3 if relu else 0) * y)
+            add(b, "norm", 2 * y + 3 * y)
         else:
-            f.add("norm", (3 if residual else 2) * y)
+            add(f, "norm", (3 if residual else 2) * y)
             read = 3 if relu and residual else 2  # x, dy, and y for the mask where x alone does not tell it
-            b.add("norm", read * y + (read + 1 + (1 if residual else 0)) * y)
+            add(b, "norm", read * y + (read + 1 + (1 if residual else 0)) * y)
 
     def pool(self, size, c):
         x = self.n * size * size * c
@@ -81,7 +92,9 @@ def resnet(n, level, bottleneck, blocks, size=224):
         out = width * (4 if bottleneck else 1)
         for i in range(count):
             stride = 2 if stage and i == 0 else 1
-            down = stride != 1 or c != out
+            if stride != 1 or c != out:
+                s.conv(size, c, out, 1, stride)
+                s.norm(size // stride, out, relu=False)
             if bottleneck:
                 s.conv(size, c, width, 1, joint=True)
                 s.norm(size, width)
@@ -92,9 +105,6 @@ def resnet(n, level, bottleneck, blocks, size=224):
                 after = s.conv(size, c, width, 3, stride, joint=True)
                 s.norm(after, width)
                 s.conv(after, width, out, 3)
-            if down:
-                s.conv(size, c, out, 1, stride)
-                s.norm(after, out, relu=False)
             s.norm(after, out, residual=True)
             size, c = after, out
     return s
@@ -177,10 +187,23 @@ def level_table(n, rate, bandwidth):
               f"| {1e3 * norm:.1f} | {1e3 * (total - conv - norm):.1f} | {1e3 * total:.1f} | {n / total:.0f} |")
 
 
+def layer_table(n):
+    """ResNet-50, layer by layer: what its convolutions and the norms behind them move at each level of fusion."""
+    levels = [resnet(n, level, True, (3, 4, 6, 3)).layers for level in (0, 1, 2)]
+    print("| convolution | times | GFLOP | MB | norm MB, level 0 | 1 | 2 | ms at level 1: operations | bytes | norm |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, (count, ops, moved, norm) in levels[1].items():
+        norms = " | ".join(f"{level[name][3] / n / 1e6:.1f}" for level in levels)
+        print(f"| {name} | {count} | {ops / n / 1e9:.2f} | {moved / n / 1e6:.1f} | {norms} "
+              f"| {1e3 * ops / RATE:.2f} | {1e3 * moved / BANDWIDTH:.2f} | {1e3 * norm / BANDWIDTH:.2f} |")
+
+
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 128
     print(f"ResNet-50, 224 pixels, {n} images: forward + backward + SGD")
     level_table(n, RATE, BANDWIDTH)
+    print("\nIts layers, forward and backward; GFLOP and MB an image, ms a step")
+    layer_table(n)
     print(f"\nSteps of the method at level 1, ResNet-50 and its mirrored decoder, {n} images")
     e, d = resnet(n, 1, True, (3, 4, 6, 3)), decoder(n, 1)
     ef, eb, df, db = (1e3 * c.total_seconds() for c in (e.forward, e.backward, d.forward, d.backward))
