@@ -58,7 +58,8 @@ DatasetOptions EvaluationArguments::dataset_options() const {
 }
 
 void EvaluationArguments::report(bool two_splits) const {
-  std::cerr << "computes " << choose_compute(where, compute_type(where, ComputeType::f32)).str() << '\n';
+  std::string computes = choose_compute(where, compute_type(where, ComputeType::f32)).str();  // before the line begins: it may throw
+  std::cerr << "computes " << computes << '\n';
   for (const std::string& line : dataset_report(dataset, data, dataset_options(), two_splits)) std::cerr << line << '\n';
 }
 

@@ -40,7 +40,7 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 // Where blocks are never cut, eight classes between powers of two, so that they can be used again: at most 12.5 % is unused.
 int64_t block_size(int64_t bytes, bool joins) {
   if (bytes <= 256) return 256;
-  if (joins) return round_up(bytes, bytes < FreeMemory::kLarge ? kAlignment : kPage);
+  if (joins) return round_up(bytes, FreeMemory::is_large(bytes) ? kPage : kAlignment);
   return round_up(bytes, std::max<int64_t>(kAlignment, int64_t(std::bit_floor(uint64_t(bytes))) / 8));
 }
 
@@ -92,13 +92,14 @@ class SystemMemory : public MemorySource {
   // The system promises more than it has and ends the process when it is used: what cannot fit is refused here.
   void* take(int64_t bytes, int64_t held) override {
     if (bytes > physical_memory() - held) return nullptr;
-    if (void* block = bare_.of(bytes).take(bytes, true)) return block;
-    return (bytes < FreeMemory::kLarge ? small_ : large_).take(bytes);
+    bool large = FreeMemory::is_large(bytes);
+    if (void* block = bare_.among(large).take(bytes, true)) return block;
+    return (large ? large_ : small_).take(bytes);
   }
   void give_back(void* block, int64_t bytes, bool large) override {
     int64_t begin = round_up(int64_t(block), kPage), end = (int64_t(block) + bytes) / kPage * kPage;
     if (end > begin) madvise(reinterpret_cast<void*>(begin), size_t(end - begin), MADV_DONTNEED);
-    (large ? bare_.large : bare_.small).put(block, bytes, true);
+    bare_.among(large).put(block, bytes, true);
   }
   void poison(void* block, int64_t bytes) override { std::memset(block, 0xa5, size_t(bytes)); }
   bool joins() const override { return true; }
@@ -156,7 +157,7 @@ void* Allocator::allocate(int64_t bytes, std::shared_ptr<MemoryPool>& pool) {
   FreeMemory& kept = pool ? pool->kept_ : state_->kept;
   MemoryStatistics& counts = state_->counts;
   int64_t size = state_->plain ? std::max<int64_t>(bytes, 1) : block_size(bytes, state_->joins);
-  void* block = kept.of(size).take(size, state_->joins);
+  void* block = kept.among(FreeMemory::is_large(size)).take(size, state_->joins);
   if (!block) {
     block = state_->source->take(size, counts.held_bytes);
     if (!block) {
@@ -185,10 +186,10 @@ void Allocator::release(void* block, int64_t bytes, MemoryPool* pool) {
   state_->source->poison(block, size);
 #endif
   if (state_->plain && !pool) {
-    state_->source->give_back(block, size, size >= FreeMemory::kLarge);
+    state_->source->give_back(block, size, FreeMemory::is_large(size));
     state_->counts.held_bytes -= size;
   } else {
-    (pool ? pool->kept_ : state_->kept).of(size).put(block, size, state_->joins);
+    (pool ? pool->kept_ : state_->kept).among(FreeMemory::is_large(size)).put(block, size, state_->joins);
   }
 }
 
@@ -200,7 +201,7 @@ void Allocator::use(std::shared_ptr<MemoryPool> pool) {
 MemoryPool::~MemoryPool() {
   std::lock_guard lock(home_.state_->mutex);
   Allocator::State& home = *home_.state_;
-  kept_.drain(home.kept, [&](void* block, int64_t size, FreeBlocks& there) { there.put(block, size, home.joins); });
+  kept_.drain([&](void* block, int64_t size, bool large) { home.kept.among(large).put(block, size, home.joins); });
 }
 
 MemoryStatistics Allocator::statistics() const {
@@ -219,11 +220,10 @@ void Allocator::trim() {
 }
 
 void Allocator::trim_locked() {
-  for (bool large : {false, true})
-    (large ? state_->kept.large : state_->kept.small).drain([&](void* block, int64_t size) {
-      state_->source->give_back(block, size, large);
-      state_->counts.held_bytes -= size;
-    });
+  state_->kept.drain([&](void* block, int64_t size, bool large) {
+    state_->source->give_back(block, size, large);
+    state_->counts.held_bytes -= size;
+  });
 }
 
 Storage::Storage(int64_t n, Device d) : allocator(Allocator::of(d)), data(allocator.allocate(n, pool)), bytes(n), device(d) {}

@@ -52,7 +52,7 @@ class MemorySource {
   virtual ~MemorySource() = default;
   /// Aligned to 64 bytes; null if there is not so much beside the `held` bytes that were taken before.
   virtual void* take(int64_t bytes, int64_t held) = 0;
-  virtual void give_back(void* block, int64_t bytes, bool large) = 0;  ///< large: of the blocks of FreeMemory::large
+  virtual void give_back(void* block, int64_t bytes, bool large) = 0;  ///< large: it lay among the large ones of FreeMemory
   /// True if neighbours can be used as one block, and parts of a block given back.
   virtual bool joins() const { return false; }
   virtual void poison(void* block, int64_t bytes) = 0;  ///< debug builds: a use after release shows as absurd numbers

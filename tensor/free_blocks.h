@@ -61,16 +61,20 @@ class FreeBlocks {
 };
 
 /// Small blocks apart from large ones: one that lives long would keep the neighbours of its place from being joined.
-struct FreeMemory {
+class FreeMemory {
+ public:
   static constexpr int64_t kLarge = int64_t(1) << 20;
-  FreeBlocks small, large;
-  FreeBlocks& of(int64_t size) { return size < kLarge ? small : large; }  ///< size: of one request
-  /// f(block, size, those of `other` that it belongs among) for all, which leaves none.
+  static bool is_large(int64_t size) { return size >= kLarge; }  ///< size: of one request
+  FreeBlocks& among(bool large) { return large ? large_ : small_; }
+  /// f(block, size, large) for all, which leaves none.
   template <class F>
-  void drain(FreeMemory& other, F&& f) {
-    small.drain([&](void* block, int64_t size) { f(block, size, other.small); });
-    large.drain([&](void* block, int64_t size) { f(block, size, other.large); });
+  void drain(F&& f) {
+    for (bool large : {false, true})
+      among(large).drain([&](void* block, int64_t size) { f(block, size, large); });
   }
+
+ private:
+  FreeBlocks small_, large_;
 };
 
 }  // namespace plumage

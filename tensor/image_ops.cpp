@@ -238,6 +238,8 @@ NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const 
   if (y.defined()) {
     check_like(y, x, "batch_norm_bwd", "y");
     check_shape(y, x.shape(), "batch_norm_bwd", "y");
+  } else if (norm.activation == Activation::relu && want_dresidual) {
+    throw ShapeError("batch_norm_bwd: y is undefined; where relu came behind a residual it is needed");
   }
   NormGradients g{dy.is_unique() ? dy : like(x), want_dresidual ? like(x) : Tensor(), like(norm.gamma), like(norm.beta)};
   Out dresidual = want_dresidual ? out(g.dresidual) : Out{};

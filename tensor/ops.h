@@ -77,8 +77,8 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 // --- images [N,H,W,C], filters [K,R,S,C]; stride and pad in pixels, pad is zeros
 /// y[n,p,q,k] = sum over r,s,c of x[n, p*stride+r-pad, q*stride+s-pad, c] * w[k,r,s,c]; P = (H + 2 pad - R)/stride + 1
 Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0);
-/// conv2d, and batch_norm_stats of what it gives, in one kernel where that was timed to be faster (PLUMAGE_PLANS).
 struct Moments { Tensor mean, variance; };  ///< [groups, C] f32 (f64 for f64); variance is biased
+/// conv2d, and batch_norm_stats of what it gives, in one kernel where that was timed to be faster (PLUMAGE_PLANS).
 std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1);
 /// With `onto` given, of x's shape, the gradient is added to it; its memory is taken where no one else holds it.
 Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {});
@@ -107,12 +107,11 @@ struct NormArguments {
   Activation activation = Activation::none;
   bool batch_statistics = true;
 };
-/// residual may be undefined.
-/// y takes x's memory where no one else holds it.
+/// residual may be undefined. y takes x's memory where no one else holds it.
 Tensor batch_norm_apply(Tensor x, const Tensor& residual, const NormArguments& norm);
 struct NormGradients { Tensor dx, dresidual, dgamma, dbeta; };
 /// y is read only for the mask of relu, and may be undefined where it was made without a residual: x tells it then, by the same
-/// operations. dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
+/// operations. Where dresidual is wanted there was one: relu needs y then. dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
 NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual);
 
 // --- losses

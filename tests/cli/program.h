@@ -72,8 +72,9 @@ inline std::string tiny_birds(const Scratch& scratch) {
 
 /// The last line that starts with `plumage: `.
 inline std::string complaint(const Outcome& o) {
-  size_t at = o.err.rfind("plumage: ");
-  return at == std::string::npos ? "" : o.err.substr(at, o.err.find('\n', at) - at);
+  std::string lines = "\n" + o.err;
+  size_t at = lines.rfind("\nplumage: ");
+  return at == std::string::npos ? "" : lines.substr(at + 1, lines.find('\n', at + 1) - at - 1);
 }
 
 }  // namespace plumage

@@ -165,6 +165,14 @@ TEST_CASE("features are written with labels and paths in one order") {
             .code == 2);
 }
 
+TEST_CASE("a device that is not there is one line, before anything else is printed") {
+  Scratch s("nodevice");
+  Outcome o = plumage::plumage(s, "features --device cuda:99 --weights untrained:resnet18:4 --size 16 --out '" + s / "f.safetensors' " + tiny_birds(s));
+  CHECK(o.code == 2);
+  CHECK(complaint(o).find("plumage: device cuda:99: ") == 0);
+  CHECK(o.err == complaint(o) + "\n");
+}
+
 TEST_CASE("features: no list of the user's is written over, no NaN is written down, and no work is done for nothing") {
   Scratch s("features-refused");
   tiny_birds(s);

@@ -177,6 +177,17 @@ TEST_CASE("what backward computes again: the same gradients to the bit, in less 
     }
 }
 
+TEST_CASE("a norm whose gradient has been taken holds on to nothing that could compute it again") {
+  Var x(ops::normal({64, 4}, {3, Purpose::test, 4}, 0, 1), true), one(Tensor::full({4}, 1), true), zero(Tensor::zeros({4}), true);
+  BatchNormOptions options;
+  options.recompute = true;
+  Var y = batch_norm(affine(x, 2, 1), one, zero, {}, options).y;
+  CHECK(y.node()->recompute);
+  CHECK(y.node()->recompute().to_vector() == y.value().to_vector());
+  backward(sum(square(y)));
+  CHECK_FALSE(y.node()->recompute);
+}
+
 TEST_CASE("what backward computes again is there as often as it is asked for") {
   Init init{6};
   ResNet net({.arch = "resnet18", .width = 4}, init);

@@ -152,6 +152,13 @@ Family batch_norm_family() {
       {"batch_norm_bwd dy",
        {"batch_norm_bwd", "dy", "[4, 3]", "[3]"},
        [=] { ops::batch_norm_bwd(x, x, one, with(row, row, one, one), false); }},
+      {"batch_norm_bwd no y",
+       {"batch_norm_bwd", "y", "residual"},
+       [=] {
+         ops::NormArguments relu = with(row, row, one, one);
+         relu.activation = Activation::relu;
+         ops::batch_norm_bwd(x, {}, x, relu, true);
+       }},
   };
   return family;
 }

@@ -229,22 +229,39 @@ void compare_recorded(const std::string& what, const Build& build, int64_t repla
   CHECK(recorded.state() == eager.state());
 }
 
-// Looks at a number in the middle of a step.
-class Curious : public Supervised {
+// Does something of its own at the end of a step's forward, from its fourth on, which is the one that is recorded.
+class Meddling : public Supervised {
  public:
-  using Supervised::Supervised;
+  using Deed = std::function<void(const Tensor& v)>;
+  Meddling(const ResNetOptions& options, Init& init, Deed deed) : Supervised(options, BaseOptions{}, init), deed_(std::move(deed)) {}
   void forward(const Views& views, Step& step, const Emit& emit) override {
     Supervised::forward(views, step, emit);
-    looked = ops::relu(step.v1).to_vector().size();
+    if (++forwards_ > 3) deed_(step.v1);
   }
-  size_t looked = 0;
+
+ private:
+  Deed deed_;
+  int forwards_ = 0;
 };
 
-std::unique_ptr<Method> pupil(Device device, DType dtype) {
-  Init init{6, dtype, 0, device};
-  ResNetOptions options = tiny_encoder();
-  options.classes = 3;
-  return std::make_unique<Curious>(options, BaseOptions{}, init);
+// The error of a recorded training whose steps do that.
+std::string said_of(Meddling::Deed deed) {
+  auto build = [&](Device device, DType dtype) -> std::unique_ptr<Method> {
+    Init init{6, dtype, 0, device};
+    ResNetOptions options = tiny_encoder();
+    options.classes = 3;
+    return std::make_unique<Meddling>(options, init, std::move(deed));
+  };
+  Training training(build, kDevice, DType::f32);
+  StepRunner runner(*training.method, training.optimizers, true);
+  Views views = on(kDevice, tiny_views(0, DType::f32));
+  views.labels = Tensor::from(std::vector<int64_t>{0, 1, 2, 0}, {4}).to(kDevice);
+  try {
+    for (int i = 0; i < 5; ++i) runner.run(views, 1);
+  } catch (const MachineError& error) {
+    return error.what();
+  }
+  return "nothing";
 }
 
 }  // namespace
@@ -262,18 +279,19 @@ TEST_CASE("device: recorded steps of every method are those queued op by op, bit
 
 TEST_CASE("device: a step that cannot be recorded says after which op") {
   if (no_device()) return;
-  Training training(pupil, kDevice, DType::f32);
-  StepRunner runner(*training.method, training.optimizers, true);
-  Views views = on(kDevice, tiny_views(0, DType::f32));
-  views.labels = Tensor::from(std::vector<int64_t>{0, 1, 2, 0}, {4}).to(kDevice);
-  std::string said;
-  try {
-    for (int i = 0; i < 5; ++i) runner.run(views, 1);
-  } catch (const MachineError& error) {
-    said = error.what();
-  }
-  CHECK(said.find("a copy from cuda:0 to cpu cannot be part of a captured step; it comes after") == 0);
-  CHECK(said.substr(said.size() - 5) == "unary");
+  std::string copy = said_of([](const Tensor& v) { ops::relu(v).to_vector(); });
+  CHECK_MESSAGE(copy.find("a copy from cuda:0 to cpu cannot be part of a captured step; it comes after") == 0, copy);
+  CHECK(copy.ends_with("unary"));
+  std::string memory = said_of([](const Tensor& v) { ops::concat(std::vector<Tensor>(999, ops::relu(v)), 0); });
+  CHECK_MESSAGE(memory.find("new memory (262144 bytes) cannot be part of a captured step; it comes after") == 0, memory);
+  CHECK(memory.ends_with("unary"));
+  std::string convolution = said_of([](const Tensor& v) {
+    Tensor x = ops::relu(v).reshape({1, v.size(0), v.size(1), 1});
+    ops::conv2d(ops::concat(std::vector<Tensor>(8, x), 3), Tensor::full({8, 1, 1, 8}, 1, v.dtype(), v.device()));
+  });
+  CHECK_MESSAGE(convolution.find("a step is being captured, but this convolution has not run before it: ") == 0, convolution);
+  CHECK_MESSAGE(convolution.find("; the last ops were ") != std::string::npos, convolution);
+  CHECK_MESSAGE(convolution.ends_with("copy_block, conv2d"), convolution);
 }
 
 namespace {

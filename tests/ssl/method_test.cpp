@@ -323,3 +323,25 @@ TEST_CASE("options that cannot be together are refused") {
   CHECK_NOTHROW(tiny_pairs(Base::simsiam, options));
   CHECK_THROWS_AS(MoCoV2(tiny_encoder(), MoCoOptions{{}, 0, 6, 0.9}, Init{}), InputError);
 }
+
+TEST_CASE("L_Cp's backward computes norms without residual again, no other term's does") {
+  for (Base base : {Base::moco, Base::simsiam}) {
+    std::map<std::string, int64_t> norms;
+    auto method = tiny_pairs(base);
+    Step step;
+    method->forward(tiny_views(), step, [&](const std::vector<Term>& terms) {
+      for (const Term& term : terms) {
+        profile_start();
+        backward(term.loss);
+        int64_t& count = norms[term.name];
+        for (const OpTime& op : profile_stop())
+          if (op.op == "batch_norm_apply") count += op.calls;
+      }
+    });
+    method->clear_gradients();
+    CHECK(norms.size() == 3);  // L_C, L_R, L_Cp
+    // ResNet-18: the stem's norm and the first of each of eight blocks (what a skip's norm gives is kept by no rule). This one is
+    // so narrow that convolutions of its first blocks are computed again as well, and for them once more the norms they read.
+    for (auto& [name, count] : norms) CHECK_MESSAGE(count == (name == "L_Cp" ? 9 + 7 : 0), name, " ", count);
+  }
+}

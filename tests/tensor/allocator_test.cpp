@@ -17,13 +17,15 @@ using namespace plumage;
 
 namespace {
 MemoryStatistics now() { return Allocator::cpu().statistics(); }
+
+bool keeps_nothing() {
+  if (environment().alloc_plain) MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
+  return environment().alloc_plain;
+}
 }  // namespace
 
 TEST_CASE("allocator: what is given back is used again") {
-  if (environment().alloc_plain) {
-    MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
-    return;
-  }
+  if (keeps_nothing()) return;
   Allocator::cpu().trim();
   { Tensor warm = Tensor::empty({1000, 1000}); }
   int64_t calls = now().system_calls;
@@ -38,10 +40,7 @@ TEST_CASE("allocator: what is given back is used again") {
 }
 
 TEST_CASE("allocator: memory of two serves one of their size, and the other way round") {
-  if (environment().alloc_plain) {
-    MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
-    return;
-  }
+  if (keeps_nothing()) return;
   Allocator::cpu().trim();
   const int64_t n = int64_t(8) << 20;
   const void* first;
@@ -59,16 +58,16 @@ TEST_CASE("allocator: memory of two serves one of their size, and the other way 
 }
 
 TEST_CASE("allocator: what was given back to the system can be taken again") {
-  if (environment().alloc_plain) {
-    MESSAGE("skipped: PLUMAGE_ALLOC=plain keeps nothing");
-    return;
-  }
+  if (keeps_nothing()) return;
   Allocator::cpu().trim();
   int64_t held = now().held_bytes, n = int64_t(4) << 20;
+  const void* first = nullptr;
   for (int i = 0; i < 3; ++i) {
     int64_t calls = now().system_calls;
     {
       Tensor a = Tensor::full({n}, i + 1, DType::u8);
+      if (i == 0) first = a.raw();
+      CHECK(a.raw() == first);
       CHECK(now().system_calls == calls + 1);
       CHECK(now().held_bytes == held + n);
       CHECK(a.span<uint8_t>()[size_t(n - 1)] == i + 1);
@@ -158,10 +157,7 @@ TEST_CASE("allocator: an eighth of the machine's memory") {
 }
 
 TEST_CASE("allocator: a limit on addresses, little above the machine's memory, leaves them to the tensors") {
-  if (environment().alloc_plain) {
-    MESSAGE("skipped: PLUMAGE_ALLOC=plain takes none beforehand");
-    return;
-  }
+  if (keeps_nothing()) return;
   std::string limit = "ulimit -v " + std::to_string((physical_memory() + physical_memory() / 16) >> 10);
   std::string test = std::filesystem::read_symlink("/proc/self/exe");
   // Where a lower limit holds already there is nothing to see.

@@ -52,13 +52,17 @@ TEST_CASE("free blocks: where they may not be joined, blocks keep their size") {
 }
 
 TEST_CASE("free memory: small blocks stay apart from large ones") {
-  FreeMemory memory_of, other;
-  CHECK(&memory_of.of(FreeMemory::kLarge - 1) == &memory_of.small);
-  CHECK(&memory_of.of(FreeMemory::kLarge) == &memory_of.large);
-  memory_of.small.put(at(0), 10, true);
-  memory_of.large.put(at(10), 10, true);
-  memory_of.drain(other, [](void* block, int64_t size, FreeBlocks& there) { there.put(block, size, true); });
-  CHECK(drained(memory_of.small).empty());
-  CHECK(drained(other.small) == Places{{0, 10}});
-  CHECK(drained(other.large) == Places{{10, 10}});
+  CHECK(!FreeMemory::is_large(FreeMemory::kLarge - 1));
+  CHECK(FreeMemory::is_large(FreeMemory::kLarge));
+  FreeMemory blocks;
+  blocks.among(false).put(at(0), 10, true);
+  blocks.among(true).put(at(10), 10, true);
+  Places small, large;
+  blocks.drain([&](void* block, int64_t size, bool is_large) {
+    (is_large ? large : small).push_back({int(static_cast<char*>(block) - memory), size});
+  });
+  CHECK(small == Places{{0, 10}});
+  CHECK(large == Places{{10, 10}});
+  CHECK(drained(blocks.among(false)).empty());
+  CHECK(drained(blocks.among(true)).empty());
 }

@@ -19,7 +19,7 @@ void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace few_pixels
 
-/// 3x3 filters, stride 1: F(2x2, 3x3).
+/// 3x3 filters, stride 1: F(4x4, 3x3), on maps of few pixels F(2x2, 3x3).
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);

@@ -49,8 +49,8 @@ double time_of(Context& context, const std::function<void()>& work) {
   return times[times.size() / 2];
 }
 
-/// Computes the problem (onto: the first tensor is added to), and what is to be done `behind` it on its results; false where cuDNN has no engine for it or, if the
-/// same can be computed `without` one, where none is known to be faster.
+/// Computes the problem (onto: the first tensor is added to), and what is to be done `behind` it on its results; false where cuDNN
+/// has no engine for it or, if the same can be computed `without` one, where none is known to be faster.
 bool run(Context& context, ConvProblem problem, std::initializer_list<Bound> bound, const std::function<void()>& behind = {},
          const std::function<void()>& without = {}) {
   static const float zero = 0;
@@ -64,8 +64,8 @@ bool run(Context& context, ConvProblem problem, std::initializer_list<Bound> bou
 
   Library& library = Library::of(context);
   if (context.capturing && !library.convolutions->has(problem))
-    throw MachineError(
-        message("a step is being captured, but this convolution has not run before it: ", problem.str()));
+    throw MachineError(message("a step is being captured, but this convolution has not run before it: ", problem.str(),
+                               "; the last ops were ", context.recent_ops()));
   check(cudnnSetStream(library.cudnn, stream(context)), "cudnnSetStream");
   auto execute = [&](const Plan& plan, std::span<void* const> memory) {
     void* workspace = plan.workspace_bytes() ? context.scratch(plan.workspace_bytes(), kWorkspaceSlot) : nullptr;
