@@ -120,10 +120,11 @@ Views random_views(const Options& o) {
   return {picture(), picture(), picture(), Tensor::from(labels, {o.batch}).to(o.device), 1, 0};
 }
 
-double frozen_features(ResNet& encoder, const Views& views, DType compute) {
+double frozen_features(ResNet& encoder, const Views& views, DType compute, FoldedNorms& folded) {
   NoGrad no_grad;
   Pass pass = Pass::eval();
   pass.compute = compute;
+  pass.folded = &folded;
   return ops::cast(encoder.features(Var(views.x), pass).value(), DType::f32).reshape({-1}).slice(0, 1).item();
 }
 
@@ -133,6 +134,7 @@ struct Training {
   std::unique_ptr<Method> method;
   Optimizers optimizers;
   Views views;
+  FoldedNorms folded;
   std::unique_ptr<StepRunner> runner;
   std::optional<DeviceViews> pictures;
   double feature = 0;  // one of the last batch
@@ -144,7 +146,7 @@ struct Training {
   }
   void run() {
     make_views();
-    if (options.step == "forward") feature = frozen_features(method->encoder(), views, options.compute);
+    if (options.step == "forward") feature = frozen_features(method->encoder(), views, options.compute, folded);
     else runner->run(views, 1);
     ++views.step;
   }

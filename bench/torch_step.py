@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 
 p = argparse.ArgumentParser()
 p.add_argument("--arch", default="resnet50")
@@ -138,6 +139,8 @@ class Training:
         if args.step != "supervised":
             f.fc = nn.Identity()
         f = images_last(f).to(args.device).train(args.step != "forward")
+        if args.step == "forward":  # batch norm becomes part of the convolutions, once
+            f = images_last(fuse(f))
         learned, self.adam, self.decode = [f], None, None
         if args.step in ("moco", "full"):
             g = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, 128)).to(args.device)

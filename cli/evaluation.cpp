@@ -36,8 +36,10 @@ namespace {
 // v of the decoder's pictures instead of the pictures themselves, in the cache's order.
 void reconstruct(Features& features, const ResNet& encoder, const Decoder& decoder, DType compute, int64_t batch) {
   NoGrad no_grad;
+  FoldedNorms folded;
   Pass pass = Pass::eval();
   pass.compute = compute;
+  pass.folded = &folded;
   std::vector<Tensor> parts;
   for (int64_t first = 0; first < features.size(); first += batch) {
     Var v(features.v.slice(first, std::min(batch, features.size() - first)).to(encoder.device()));  // [b, n]

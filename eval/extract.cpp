@@ -35,6 +35,7 @@ class Extraction {
     NoGrad no_grad;
     Pass pass = Pass::eval();
     pass.compute = options_.compute;
+    pass.folded = &folded_;
     Tensor v = ops::cast(encoder_.features(Var(view.to(encoder_.device())), pass).value(), DType::f32);  // v: [B, n]
     v_.slice(done_, v.size(0)).copy_from(v);
     done_ += v.size(0);
@@ -51,6 +52,7 @@ class Extraction {
  private:
   const ResNet& encoder_;
   const FeatureOptions& options_;
+  FoldedNorms folded_;
   Tensor v_;
   int64_t done_ = 0;
 };

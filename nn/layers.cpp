@@ -106,6 +106,14 @@ bool can_fold(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const V
   return true;
 }
 
+// scale = gamma / sqrt(running_var + epsilon): [K]; w = scale w; shift = beta + scale (bias - running_mean)
+void fold(const Conv2d& conv, const BatchNorm2d& norm, DType compute, FoldedNorms::Folded& to) {
+  Tensor scale = ops::div(norm.weight.value(), ops::unary(UnaryFn::sqrt, ops::affine(norm.running_var.value(), 1, norm.epsilon)));
+  Tensor mean = conv.bias.defined() ? ops::sub(norm.running_mean.value(), conv.bias.value()) : norm.running_mean.value();
+  to.w = ops::cast(ops::mul(conv.weight.value(), scale.reshape({scale.count(), 1, 1, 1})), compute);
+  to.shift = ops::sub(norm.bias.value(), ops::mul(scale, mean));
+}
+
 }  // namespace
 
 Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const Pass& pass, Activation activation, const Var& residual) {
@@ -118,13 +126,11 @@ Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const P
   }
   if (!can_fold(conv, norm, x, residual, pass))
     return norm.forward(conv.forward(x, pass), pass, activation, residual);
-  // scale = gamma / sqrt(running_var + epsilon): [K]; w = scale w; shift = beta + scale (bias - running_mean)
-  Tensor scale = ops::div(norm.weight.value(), ops::unary(UnaryFn::sqrt, ops::affine(norm.running_var.value(), 1, norm.epsilon)));
-  Tensor w = ops::mul(conv.weight.value(), scale.reshape({scale.count(), 1, 1, 1}));
-  Tensor mean = conv.bias.defined() ? ops::sub(norm.running_mean.value(), conv.bias.value()) : norm.running_mean.value();
-  Tensor shift = ops::sub(norm.bias.value(), ops::mul(scale, mean));
+  FoldedNorms::Folded now, &folded = pass.folded ? pass.folded->of(conv) : now;
+  if (!folded.w.defined()) fold(conv, norm, pass.compute, folded);
   Tensor skip = residual.defined() ? ops::cast(residual.value(), pass.compute) : Tensor();
-  return Var(ops::conv2d_frozen(ops::cast(x.value(), pass.compute), ops::cast(w, pass.compute), shift, skip, conv.stride, conv.pad, activation));
+  return Var(ops::conv2d_frozen(ops::cast(x.value(), pass.compute), folded.w, folded.shift, skip, conv.stride, conv.pad, activation,
+                                pass.folded ? &folded.order : nullptr));
 }
 
 }  // namespace plumage

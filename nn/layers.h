@@ -40,6 +40,20 @@ class BatchNorm2d : public Module {
   bool affine = true;  ///< false: gamma 1 and beta 0 are constants (SimSiam's projector)
 };
 
+/// Convolutions with their frozen norms folded in, and their filters as the kernels read them, kept from pass to pass (Pass::folded)
+/// in one compute type. Nothing of their networks may change while it lives.
+class FoldedNorms {
+ public:
+  struct Folded {
+    Tensor w, shift;  ///< [K,R,S,C] in the compute type, [K]
+    FilterOrder order;
+  };
+  Folded& of(const Conv2d& conv) { return all_[&conv]; }
+
+ private:
+  std::map<const Conv2d*, Folded> all_;
+};
+
 /// act(norm(conv(x)) + residual), [N,H,W,C] -> [N,P,Q,K]; residual may be undefined. Where nothing learns and the statistics
 /// are the running ones, the norm becomes part of the filters (not in f64): the same function to rounding, one pass less over
 /// every map. Where they are the batch's they come with the convolution, as one op.

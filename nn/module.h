@@ -31,6 +31,8 @@ class StatisticsUpdates {
   std::vector<Update> list_;
 };
 
+class FoldedNorms;  // nn/layers.h
+
 /// How one forward pass runs; an argument, not a hidden mode.
 struct Pass {
   Statistics statistics = Statistics::running;
@@ -38,6 +40,8 @@ struct Pass {
   DType compute = DType::f32;           ///< bf16: convolutions and matmuls in bf16; ignored for f64 parameters
   StatisticsUpdates* updates = nullptr; ///< needed with batch_and_update
   bool recompute = false;               ///< norms without residual, and the first convolution, are computed again in backward: less memory, little time
+
+  FoldedNorms* folded = nullptr;        ///< where a network that does not change keeps what it folds
 
   static Pass eval() { return {}; }
   static Pass train(StatisticsUpdates& updates, int64_t groups = 1) { return {Statistics::batch_and_update, groups, DType::f32, &updates}; }

@@ -90,7 +90,7 @@ Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_
 }
 
 Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, const Tensor& residual, int64_t stride, int64_t pad,
-                     Activation activation) {
+                     Activation activation, FilterOrder* order) {
   check_float(x, "conv2d_frozen", "x");
   check_like(w, x, "conv2d_frozen", "w");
   Shape shape = conv_output(x.shape(), w.shape(), stride, pad, "conv2d_frozen");
@@ -104,7 +104,8 @@ Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, cons
   }
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   count_convolution(shape, w.shape());
-  DISPATCH(conv2d_frozen, x, in(x), in(w), in(shift), maybe_in(residual), out(y), (Window{w.size(1), w.size(2), stride, pad}), activation);
+  DISPATCH(conv2d_frozen, x, in(x), in(w), in(shift), maybe_in(residual), out(y), (Window{w.size(1), w.size(2), stride, pad}), activation,
+           order);
   return y;
 }
 

@@ -84,9 +84,10 @@ std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_
 Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {});
 Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad);
 /// act(conv2d(x, w) + shift + residual) in one pass over y: a convolution whose frozen batch norm was folded into w and
-/// shift. shift: [K], f32 (f64 for f64); residual: y's shape, may be undefined. No gradient.
+/// shift. shift: [K], f32 (f64 for f64); residual: y's shape, may be undefined. No gradient. order: for a w whose numbers do not
+/// change from call to call, where the kernel may keep them as it reads them.
 Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, const Tensor& residual, int64_t stride, int64_t pad,
-                     Activation activation);
+                     Activation activation, FilterOrder* order = nullptr);
 /// First maximum in row order takes the gradient; padding never wins. pad < kernel.
 std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t kernel, int64_t stride, int64_t pad);
 Tensor max_pool_bwd(const Tensor& dy, const Tensor& argmax, const Shape& x_shape, int64_t kernel, int64_t stride, int64_t pad);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -11,7 +12,8 @@
 
 namespace plumage {
 
-class Context;  // tensor/context.h
+class Context;   // tensor/context.h
+struct Storage;  // tensor/allocator.h
 
 /// A tensor as a kernel reads it.
 struct In {
@@ -48,6 +50,13 @@ struct Block {
 };
 
 enum class Activation : uint8_t { none, relu };
+
+/// Filters that stay the same from call to call, as a kernel wants to read them: `maker` put those at `filters` there. Kernels that
+/// read them as they are leave it empty.
+struct FilterOrder {
+  const void *maker = nullptr, *filters = nullptr;
+  std::shared_ptr<Storage> memory;
+};
 
 /// y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual)
 /// mean, variance: [groups, C] of the batch, or [1, C] running. gamma, beta: [C]. All f32, or f64 when x is f64.

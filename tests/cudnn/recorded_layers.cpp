@@ -49,7 +49,7 @@ Kernels noting_table() {
     note(cuda::conv_problem(ConvPass::dw, x.dtype, x.shape, dw.shape, dy.shape, window));
   };
   table.conv2d_frozen = [](Context&, In x, In w, In, In residual, Out y, Window window,
-                           Activation activation) {
+                           Activation activation, FilterOrder*) {
     ConvProblem p = cuda::conv_problem(ConvPass::frozen, x.dtype, x.shape, w.shape, y.shape, window);
     p.residual = bool(residual), p.relu = activation == Activation::relu;
     note(p);

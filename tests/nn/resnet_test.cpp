@@ -7,6 +7,7 @@
 
 #include "autograd/tape.h"
 #include "tensor/allocator.h"
+#include "tensor/profile.h"
 
 using namespace plumage;
 
@@ -145,6 +146,31 @@ TEST_CASE("norms folded into the filters, where nothing learns: the features sta
       CHECK(difference > 0);  // two ways
       CHECK_FALSE(!(std::sqrt(difference / size) <= (compute == DType::f32 ? 1e-5 : 3e-2)));
     }
+}
+
+TEST_CASE("norms folded once for many passes: the same bits, and nothing but convolutions and pooling from the second pass on") {
+  for (DType compute : {DType::f32, DType::bf16}) {
+    CAPTURE(name_of(compute));
+    Init init{.seed = 5};
+    ResNet net({.arch = "resnet18", .stem = Stem::small, .width = 32}, init);
+    NoGrad nothing_learns;
+    FoldedNorms folded;
+    Pass pass = Pass::eval(), keeping = pass;
+    pass.compute = keeping.compute = compute;
+    keeping.folded = &folded;
+    for (uint64_t n : {1, 2, 3}) {
+      Var x(ops::normal({n == 3 ? 1 : 4, 32, 32, 3}, {n}));  // the last batch is often a smaller one
+      std::vector<double> want = net.features(x, pass).value().to_vector();
+      profile_start();
+      CHECK(net.features(x, keeping).value().to_vector() == want);
+      for (const OpTime& op : profile_stop()) {
+        CAPTURE(op.op);
+        bool folding = op.op == "binary" || op.op == "affine";
+        if (folding) CHECK(n == 1);
+        CHECK((folding || op.op == "unary" || op.op == "conv2d_frozen" || op.op == "global_avg_pool" || op.op == "cast"));
+      }
+    }
+  }
 }
 
 TEST_CASE("what backward computes again: the same gradients to the bit, in less memory") {

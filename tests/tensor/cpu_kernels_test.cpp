@@ -99,6 +99,41 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
     for (DType dtype : {DType::f32, DType::bf16}) compare(c, dtype, ++step);
 }
 
+TEST_CASE("cpu: filters kept in a kernel's order give the same bits, for other filters and other images too") {
+  struct Layer { int64_t px, c, k, kernel, stride; DType type; };
+  for (Layer l : {Layer{12, 32, 64, 3, 1, DType::f32},   // Winograd's F(4x4, 3x3)
+                  Layer{5, 32, 32, 3, 1, DType::f32},    // F(2x2, 3x3)
+                  Layer{2, 64, 64, 3, 1, DType::f32},    // few pixels
+                  Layer{8, 64, 32, 1, 1, DType::f32}, Layer{9, 3, 16, 7, 2, DType::f32}, Layer{9, 32, 32, 3, 2, DType::bf16}}) {
+    INFO(l.px, " px, ", l.c, " -> ", l.k, ", ", l.kernel, " x ", l.kernel, ", stride ", l.stride);
+    auto random = [&](Shape shape, uint64_t n) { return ops::cast(ops::normal(shape, {7, Purpose::test, n}), l.type); };
+    Tensor w = random({l.k, l.kernel, l.kernel, l.c}, 1), other = random(w.shape(), 2), shift = Tensor::full({l.k}, 0.5);
+    FilterOrder order;
+    auto same = [&](const Tensor& filters, int64_t images, uint64_t n) {
+      Tensor x = random({images, l.px, l.px, l.c}, n);
+      auto convolved = [&](FilterOrder* kept) {
+        return ops::conv2d_frozen(x, filters, shift, {}, l.stride, l.kernel / 2, Activation::relu, kept).to_vector();
+      };
+      return convolved(&order) == convolved(nullptr);
+    };
+    CHECK(same(w, 4, 3));
+    CHECK(same(w, 4, 4));
+    bool winograd = l.kernel == 3 && l.stride == 1 && l.px > 4;
+    CHECK((order.maker || !winograd));
+    if (order.maker) {  // what is kept is what is read: these filters are no longer looked at
+      const void* memory = order.memory.get();
+      Tensor before = w.clone();
+      w.copy_from(other);
+      CHECK_FALSE(same(w, 4, 5));
+      w.copy_from(before);
+      CHECK(order.memory.get() == memory);
+    }
+    CHECK(same(other, 4, 6));
+    CHECK(same(other, 1, 7));
+    CHECK(same(w, 3, 8));
+  }
+}
+
 TEST_CASE("cpu: products of random shapes are ref's") {
   PhiloxStream draw({3, Purpose::test, 2});
   auto size = [&] { return draw.chance(0.3) ? 16 * (1 + draw.integer(8)) : 1 + draw.integer(140); };

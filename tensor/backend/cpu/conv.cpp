@@ -96,14 +96,15 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
   batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);
 }
 
-void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation) {
+void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation,
+                   FilterOrder* order) {
   if (y.count() == 0) return;
   flush_denormals();
   Epilogue epilogue{shift, residual, activation == Activation::relu};
   if (!empty(x.shape, w.shape, y.shape)) {
-    if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window, &epilogue);
+    if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window, &epilogue, order);
     bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype);
-    if (!few && onednn::conv2d(context, x, w, y, window, &epilogue)) return;
+    if (!few && onednn::conv2d(context, x, w, y, window, &epilogue, order)) return;
   }
   conv2d(context, x, w, y, window);
   finish(context, y, epilogue);

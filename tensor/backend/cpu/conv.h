@@ -1,5 +1,6 @@
 // The ways to compute a convolution. conv.cpp chooses.
 #pragma once
+#include "tensor/allocator.h"
 #include "tensor/backend/cpu/parallel.h"
 
 namespace plumage::cpu {
@@ -10,6 +11,18 @@ struct Epilogue {
   In shift, residual;
   bool relu = false;
 };
+
+/// Filters as a kernel wants to read them, `bytes` of them: what it has kept in `order`, or what fill(void*) makes of `filters` now,
+/// there or, without an order, in scratch memory. maker: which kernel, and for which shapes where that matters.
+template <class F>
+const void* ordered_filters(Context& context, FilterOrder* order, const void* maker, const void* filters, int64_t bytes, int slot, F&& fill) {
+  if (order && order->maker == maker && order->filters == filters) return order->memory->data;
+  if (order) *order = {nullptr, filters, std::make_shared<Storage>(bytes, Device{})};
+  void* memory = order ? order->memory->data : context.scratch(bytes, slot);
+  fill(memory);
+  if (order) order->maker = maker;
+  return memory;
+}
 
 /// Images of a few pixels: the batch is the rows of a matrix product for each pair of pixels that a filter connects.
 namespace few_pixels {
@@ -22,14 +35,14 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 /// 3x3 filters, stride 1: F(4x4, 3x3), on maps of few pixels F(2x2, 3x3).
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr, FilterOrder* order = nullptr);
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace winograd
 
 /// False, and nothing is done, where oneDNN is not built in or has no fast kernel that can be trusted.
 namespace onednn {
-bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr);
+bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr, FilterOrder* order = nullptr);
 bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 bool conv2d_dx_onto(Context& context, In dy, In w, Out dx, Window window);  ///< dx += the gradient; 1x1 at stride 1 alone
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window);

@@ -156,16 +156,14 @@ Planned& find(Context& context, OneDnn& dnn, int direction, const Shape& x, cons
 
 // Runs a plan whose filters are read: forward, or gradient of the images.
 void run(Context& context, OneDnn& dnn, const Planned& plan, int images_in, const void* in, const void* w, int images_out, void* out,
-         const Epilogue* epilogue = nullptr) {
-  memory weights = dnn.memory(plan.our_weights, w);
-  if (plan.reorder) {
-    memory reordered = dnn.memory(plan.weights, context.scratch(int64_t(plan.weights.get_size()), kScratchWeights));
-    plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, reordered}});
-    weights = reordered;
-  }
+         const Epilogue* epilogue = nullptr, FilterOrder* order = nullptr) {
+  if (plan.reorder)
+    w = ordered_filters(context, order, &plan, w, int64_t(plan.weights.get_size()), kScratchWeights, [&](void* reordered) {
+      plan.reorder.execute(dnn.stream, {{DNNL_ARG_FROM, dnn.memory(plan.our_weights, w)}, {DNNL_ARG_TO, dnn.memory(plan.weights, reordered)}});
+    });
   bool forward = images_out == DNNL_ARG_DST;
   std::unordered_map<int, memory> arguments{
-      {images_in, dnn.memory(forward ? plan.source : plan.result, in)}, {DNNL_ARG_WEIGHTS, weights},
+      {images_in, dnn.memory(forward ? plan.source : plan.result, in)}, {DNNL_ARG_WEIGHTS, dnn.memory(plan.weights, w)},
       {images_out, dnn.memory(forward ? plan.result : plan.source, out)},
       {DNNL_ARG_SCRATCHPAD, dnn.memory(plan.scratchpad, context.scratch(int64_t(plan.scratchpad.get_size())))}};
   if (epilogue) {
@@ -286,11 +284,11 @@ bool dw_by_outputs(Context& context, In x, In dy, Out dw, Window window) {
 
 }  // namespace
 
-bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue) {
+bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue, FilterOrder* order) {
   OneDnn& dnn = OneDnn::of(context);
   int direction = epilogue ? kFrozen + (epilogue->residual ? 1 : 0) + (epilogue->relu ? 2 : 0) : kForward;
   Planned& plan = find(context, dnn, direction, x.shape, w.shape, y.shape, x.dtype, w.dtype, window);
-  if (plan.usable) run(context, dnn, plan, DNNL_ARG_SRC, x.data, w.data, DNNL_ARG_DST, y.data, epilogue);
+  if (plan.usable) run(context, dnn, plan, DNNL_ARG_SRC, x.data, w.data, DNNL_ARG_DST, y.data, epilogue, order);
   return plan.usable;
 }
 
@@ -321,7 +319,7 @@ bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
 
 #else
 namespace plumage::cpu::onednn {
-bool conv2d(Context&, In, In, Out, Window, const Epilogue*) { return false; }
+bool conv2d(Context&, In, In, Out, Window, const Epilogue*, FilterOrder*) { return false; }
 bool conv2d_dx(Context&, In, In, Out, Window) { return false; }
 bool conv2d_dx_onto(Context&, In, In, Out, Window) { return false; }
 bool conv2d_dw(Context&, In, In, Out, Window) { return false; }

@@ -12,12 +12,13 @@ constexpr int64_t kBlockFloats = 180000;  // transforms of a block of tiles: wit
 constexpr int64_t kPanelFloats = int64_t{1} << 20;  // transformed filters beyond this leave the second cache
 constexpr int64_t kBatchFloats = int64_t{1} << 22;  // transforms of the tiles that share such filters
 
+template <class F> int64_t panel_floats(int64_t depth, int64_t columns) { return kPoints<F> * padded(columns, kPanelColumns) * depth; }
+
 // The filters [K,3,3,C], transformed, as panels of b: for the forward pass [C, K], from filters laid out [3,3,C,K] first;
 // turned by half a turn, for the gradient of the images, [K, C].
 template <class F>
-const float* filter_panels(Context& context, const float* w, int64_t k, int64_t c, bool turned) {
+void make_panels(Context& context, const float* w, int64_t k, int64_t c, bool turned, float* panels) {
   int64_t depth = turned ? k : c, columns = turned ? c : k, wide = padded(columns, kPanelColumns), matrix = wide * depth;
-  auto* panels = static_cast<float*>(context.scratch(kPoints<F> * matrix * 4, kPanelSlot));
   int64_t of_tap = c, of_depth = 9 * c, known = c;  // steps from tap to tap and from depth to depth; columns in memory
   if (!turned) {
     auto* laid_out = static_cast<float*>(context.scratch(9 * matrix * 4, kThreadSlot));
@@ -40,7 +41,6 @@ const float* filter_panels(Context& context, const float* w, int64_t k, int64_t 
         store_points(u, panels + row * kPanelColumns + j, matrix, kLanes);
       }
   });
-  return panels;
 }
 
 // y = the correlation of x with filters that have become `panels`, a block of tiles at a time.
@@ -151,18 +151,26 @@ bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
          y[1] >= 4 && y[2] >= 4 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue) {
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue, FilterOrder* order) {
   with_tiles(y.shape, [&](auto f) {
-    const float* panels = filter_panels<decltype(f)>(context, w.as<float>(), w.shape[0], w.shape[3], false);
-    Correlation<decltype(f)>(x.as<float>(), x.shape, panels, y.as<float>(), y.shape, window.pad, epilogue).run(context);
+    using F = decltype(f);
+    static const char maker = 0;
+    const int64_t k = w.shape[0], c = w.shape[3];
+    const void* panels = ordered_filters(context, order, &maker, w.data, panel_floats<F>(c, k) * 4, kPanelSlot, [&](void* to) {
+      make_panels<F>(context, w.as<float>(), k, c, false, static_cast<float*>(to));
+    });
+    Correlation<F>(x.as<float>(), x.shape, static_cast<const float*>(panels), y.as<float>(), y.shape, window.pad, epilogue).run(context);
   });
 }
 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   Epilogue epilogue{{}, onto, false};
   with_tiles(dx.shape, [&](auto f) {
-    const float* panels = filter_panels<decltype(f)>(context, w.as<float>(), w.shape[0], w.shape[3], true);
-    Correlation<decltype(f)>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, onto ? &epilogue : nullptr).run(context);
+    using F = decltype(f);
+    const int64_t k = w.shape[0], c = w.shape[3];
+    auto* panels = static_cast<float*>(context.scratch(panel_floats<F>(k, c) * 4, kPanelSlot));
+    make_panels<F>(context, w.as<float>(), k, c, true, panels);
+    Correlation<F>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, onto ? &epilogue : nullptr).run(context);
   });
 }
 

@@ -158,7 +158,7 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
 }
 
 void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window,
-                   Activation activation) {
+                   Activation activation, FilterOrder*) {
   if (for_library(x.dtype, x.shape, w.shape, y.shape)) {
     if (forward(context, x, w, shift, residual, y, window, activation)) return;
     if (forward(context, x, w, {}, {}, y, window, Activation::none))

@@ -64,7 +64,7 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   correlate(context, x, w, y, window, [](double sum, int64_t, int64_t) { return sum; });
 }
 
-void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation) {
+void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, Window window, Activation activation, FilterOrder*) {
   Reader added(shift), skip(residual);
   correlate(context, x, w, y, window, [&](double sum, int64_t place, int64_t k) {
     double v = sum + added[k];
