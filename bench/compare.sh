@@ -13,7 +13,7 @@ peer() {
 round=0
 while [ "$round" -lt "$rounds" ]; do
   round=$((round + 1))
-  for work in "resnet50 224 16 supervised 3" "resnet18 64 128 moco 5" "resnet18 64 64 full 4" "resnet50 224 16 full 2" "resnet50 224 16 forward 5"; do
+  for work in "resnet50 224 16 supervised 3" "resnet18 64 128 moco 5" "resnet18 64 64 full 4" "resnet50 224 16 full 2" "resnet50 224 16 forward 9"; do
     set -- $work
     set -- --arch "$1" --px "$2" --batch "$3" --step "$4" --steps "$5"
     echo "plumage $("$build/bench/step" "$@" --json)" >> "$lines"
