@@ -75,6 +75,9 @@ TEST_CASE("--device takes what there is, and says in one line what is missing an
   Outcome info = plumage::plumage(scratch, "info");
   CHECK(info.out.find(accelerator::count() > 0 ? "cuda:0" : accelerator::built() ? "devices      none: " : "CUDA         not built in") != std::string::npos);
   if (!accelerator::simulated()) return;
+  for (const char* line : {"driver       13.0\n", "runtime      13.0\n", "cuDNN        ", "cuBLASLt     ", "CUDA for     90\n",
+                           "cuda:0       simulated device, compute capability 9.0, 4 multiprocessors, 4.0 GiB\n"})
+    CHECK_MESSAGE(info.out.find(std::string("\n") + line) != std::string::npos, line);
   Outcome none = shell(scratch, "CUDA_SIM_DEVICES=0 plumage " + command + "--device cuda:0");
   CHECK(none.code == 2);
   CHECK(complaint(none) == "plumage: device cuda:0: there is no CUDA driver; install NVIDIA's driver, or use --device cpu");
@@ -124,6 +127,8 @@ TEST_CASE("a training run on a device makes its views there, and they are the CP
   if (accelerator::simulated()) {
     // The three pieces of the staging memory come first: here no memory is pinned for what is streamed.
     CHECK(losses("plain", streaming, "CUDA_SIM_FAIL=cudaMallocHost:4:2").first == kept);
+    for (std::string piece : {"1", "2", "3"})  // and here not all of the staging memory, which is done without then
+      CHECK(losses("unpinned" + piece, streaming, "CUDA_SIM_FAIL=cudaMallocHost:" + piece + ":2").first == kept);
     // What goes wrong in a thread that sends pictures ends the run.
     Outcome o = train("failed", streaming, "CUDA_SIM_FAIL=cudaStreamWaitEvent:1:700");
     CHECK(o.code == 1);

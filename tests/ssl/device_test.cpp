@@ -153,6 +153,8 @@ TEST_CASE("device: each of ten steps of every method in f64 adds nothing but rou
 
 TEST_CASE("device: ten steps of every method in f32 are those of the CPU [slow]") {
   if (no_device()) return;
+  compare_steps("MoCo v2", base_of(Base::moco), 1e-3, 0.05);
+  compare_steps("SimSiam", base_of(Base::simsiam), 1e-3, 0.05);
   compare_steps("MoCo v2 + pairs", pairs_of(Base::moco), 1e-3, 0.05);
   compare_steps("SimSiam + pairs", pairs_of(Base::simsiam), 1e-3, 0.05);
   compare_steps("decoder", decoder_phase, 1e-3, 0.05);
@@ -161,6 +163,7 @@ TEST_CASE("device: ten steps of every method in f32 are those of the CPU [slow]"
 TEST_CASE("device: ten steps with bf16 in convolutions and products are near those of the CPU [slow]") {
   if (no_device()) return;
   compare_steps("MoCo v2 + pairs", pairs_of(Base::moco, DType::bf16), 0.1, 0.5);
+  compare_steps("SimSiam + pairs", pairs_of(Base::simsiam, DType::bf16), 0.1, 0.5);
 }
 
 TEST_CASE("device: ten steps in tf32 are near those of the CPU in f32, and not those of the device in f32 [slow]") {
