@@ -39,9 +39,8 @@ struct Pass {
   int64_t stat_groups = 1;              ///< parts of the batch with statistics of their own
   DType compute = DType::f32;           ///< bf16: convolutions and matmuls in bf16; ignored for f64 parameters
   StatisticsUpdates* updates = nullptr; ///< needed with batch_and_update
-  bool recompute = false;               ///< norms without residual, and the first convolution, are computed again in backward: less memory, little time
-
-  FoldedNorms* folded = nullptr;        ///< where a network that does not change keeps what it folds
+  bool recompute = false;               ///< norms without residual, and the first convolution, again in backward: less memory
+  FoldedNorms* folded = nullptr;        ///< where networks that do not change keep what they fold
 
   static Pass eval() { return {}; }
   static Pass train(StatisticsUpdates& updates, int64_t groups = 1) { return {Statistics::batch_and_update, groups, DType::f32, &updates}; }
