@@ -24,7 +24,6 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
-from torch.fx.experimental.optimization import fuse
 
 p = argparse.ArgumentParser()
 p.add_argument("--arch", default="resnet50")
@@ -139,8 +138,6 @@ class Training:
         if args.step != "supervised":
             f.fc = nn.Identity()
         f = images_last(f).to(args.device).train(args.step != "forward")
-        if args.step == "forward":  # batch norm becomes part of the convolutions, once
-            f = images_last(fuse(f))
         learned, self.adam, self.decode = [f], None, None
         if args.step in ("moco", "full"):
             g = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, 128)).to(args.device)
@@ -161,6 +158,10 @@ class Training:
         self.sgd = torch.optim.SGD(self.weights, 0.03, momentum=0.9, weight_decay=1e-4, fused=True)
         self.x, self.x1, self.x2 = (images_last(torch.randn(args.batch, 3, args.px, args.px, device=args.device)) for _ in range(3))
         self.labels = torch.arange(args.batch, device=args.device) % 1000
+        if args.step == "forward" and not CUDA:  # batch norm within the convolutions, filters in their kernels' order, once
+            with torch.no_grad():
+                self.x = self.x.contiguous()
+                self.embed = torch.jit.optimize_for_inference(torch.jit.trace(f.to(memory_format=torch.contiguous_format), self.x))
 
     def __call__(self):
         {"forward": self.forward, "supervised": self.supervised, "moco": self.moco, "full": self.moco}[args.step]()
