@@ -92,11 +92,35 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{1, 16, 19, 35}, {70, 3, 3, 35}, 1, 0},  //   channels that do not fill vectors, no padding
       {{24, 4, 4, 64}, {70, 3, 3, 64}, 1, 1},   //   one tile an image
       {{4, 9, 4, 40}, {33, 3, 3, 40}, 1, 1},    //   and three, the last a row high
+      {{2, 14, 14, 64}, {96, 1, 1, 64}, 1, 0},  // one pixel
+      {{3, 9, 7, 35}, {70, 1, 1, 35}, 1, 0},    //   channels and pixels that fill neither vectors nor tiles
+      {{2, 15, 13, 33}, {40, 1, 1, 33}, 2, 0},  //   stride 2
+      {{5, 16, 16, 500}, {130, 1, 1, 500}, 1, 0},  //   chunks of several blocks
+      {{1, 8, 8, 300}, {100, 1, 1, 300}, 1, 0},  //   few pixels: the columns are cut
       {{2, 9, 7, 150}, {33, 3, 3, 150}, 1, 2},  //   deeper than what a thread transforms at a time, more padding
   };
   uint64_t step = 1000;
   for (const Convolution& c : list)
     for (DType dtype : {DType::f32, DType::bf16}) compare(c, dtype, ++step);
+}
+
+TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its result, far from zero too") {
+  struct Case { Convolution conv; int64_t groups; };
+  for (const Case& c : {Case{{{4, 9, 7, 35}, {70, 1, 1, 35}, 1, 0}, 1}, Case{{{4, 9, 7, 35}, {70, 1, 1, 35}, 1, 0}, 2},
+                        Case{{{6, 15, 13, 33}, {40, 1, 1, 33}, 2, 0}, 3}, Case{{{8, 48, 48, 32}, {32, 1, 1, 32}, 1, 0}, 2},
+                        Case{{{1, 1, 1, 32}, {64, 1, 1, 32}, 1, 0}, 1}}) {
+    INFO(c.conv.x.str(), " with ", c.conv.w.str(), " in ", c.groups, " groups");
+    Tensor x = ops::normal(c.conv.x, {11, Purpose::test, 77}, 30, 0.01), w = random(c.conv.w, DType::f32, 78);
+    auto [y, moments] = ops::conv2d_stats(x, w, c.conv.stride, c.conv.pad, c.groups);
+    CHECK(difference(y, ops::conv2d(x, w, c.conv.stride, c.conv.pad)) == 0);
+    ops::Moments exact;
+    {
+      BackendScope scope(Backend::ref);
+      exact = ops::batch_norm_stats(y, c.groups);
+    }
+    CHECK(difference(moments.mean, exact.mean) < 1e-6);
+    CHECK(difference(moments.variance, exact.variance) < 1e-4);
+  }
 }
 
 TEST_CASE("cpu: filters kept in a kernel's order give the same bits, for other filters and other images too") {
@@ -211,7 +235,8 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       Tensor rows = x.reshape({-1, c.x[3]});
       auto compute = [&](int n) {
         ThreadsScope threads(n);
-        return std::vector{ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
+        ops::Moments moments = ops::conv2d_stats(x, w, c.stride, c.pad).second;
+        return std::vector{moments.mean, moments.variance, ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
                            ops::conv2d_dw(x, dy, c.w, c.stride, c.pad), ops::matmul(rows, rows, true, false),
                            ops::matmul(rows.slice(0, 40), rows, false, true)};
       };

@@ -2,7 +2,7 @@
 // Sums: eight rows in registers, chunks of rows in f32 around a value of their own, the chunks in double, in order.
 #include <vector>
 
-#include "tensor/backend/cpu/parallel.h"
+#include "tensor/backend/cpu/moments.h"
 #include "tensor/backend/cpu/simd.h"
 
 namespace plumage::cpu {
@@ -63,28 +63,30 @@ void chunk_moments(const Layout& at, const T* x, int64_t first, int64_t last, fl
 
 void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
   Layout at(x.shape, mean.shape[0]);
-  int64_t width = 3 * at.padded();
-  auto* sums = static_cast<float*>(context.scratch(at.groups * at.chunks.number * width * 4, kSumSlot));
+  MomentSums sums{at.groups, at.channels, at.padded(), at.chunks};
+  sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
   visit_fast(x.dtype, [&](auto type) {
     const auto* data = x.as<decltype(type)>();
-    at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
-      chunk_moments(at, data, first, last, sums + (g * at.chunks.number + c) * width);
-    });
+    at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) { chunk_moments(at, data, first, last, sums.of(g, c)); });
   });
-  // The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979).
-  parallel_rows(context, at.groups * at.channels, kCombine * at.chunks.number, [&](int64_t begin, int64_t end) {
-    for (int64_t at_c = begin; at_c < end; ++at_c) {
-      const float* s = sums + at_c / at.channels * at.chunks.number * width + at_c % at.channels;
+  combine(context, sums, mean, variance);
+}
+
+// The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979).
+void combine(Context& context, const MomentSums& sums, Out mean, Out variance) {
+  parallel_rows(context, sums.groups * sums.channels, kCombine * sums.chunks.number, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; ++at) {
       double count = 0, center = 0, deviation = 0;
-      for (int64_t i = 0; i < at.chunks.number; ++i, s += width) {
-        double n = double(at.chunks.end(i) - at.chunks.begin(i)), u = s[at.padded()], q = s[2 * at.padded()];
+      for (int64_t i = 0; i < sums.chunks.number; ++i) {
+        const float* s = sums.of(at / sums.channels, i) + at % sums.channels;
+        double n = double(sums.chunks.end(i) - sums.chunks.begin(i)), u = s[sums.padded], q = s[2 * sums.padded];
         double total = count + n, m = s[0] + u / n, delta = m - center;
         deviation += q - u * (m - s[0]) + delta * delta * count * n / total;
         center += delta * n / total;
         count = total;
       }
-      mean.as<float>()[at_c] = float(center);
-      variance.as<float>()[at_c] = float(deviation < 0 ? 0 : deviation / count);
+      mean.as<float>()[at] = float(center);
+      variance.as<float>()[at] = float(deviation < 0 ? 0 : deviation / count);
     }
   });
 }

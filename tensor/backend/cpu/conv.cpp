@@ -1,4 +1,4 @@
-// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, few_pixels.cpp, onednn_conv.cpp, im2col.cpp.
+// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, one_pixel.cpp, few_pixels.cpp, onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
 #include <cstring>
@@ -69,7 +69,8 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx)
   int64_t pixels = seen[0] * seen[1] * seen[2];
   In rows{dy.data, {pixels, dy.shape[3]}, dy.dtype}, filters{w.data, {w.shape[0], w.shape[3]}, w.dtype};
   Out dense{context.scratch(seen.count() * size_of(dx.dtype), kDenseSlot), {pixels, seen[3]}, dx.dtype};
-  matmul(context, rows, filters, {}, dense, false, false);
+  if (one_pixel::fits_dx(w.shape, dy.shape, {1, 0}, dx.dtype)) one_pixel::conv2d_dx(context, dy, w, {}, {dense.data, seen, dx.dtype});
+  else matmul(context, rows, filters, {}, dense, false, false);
   visit_fast(dx.dtype, [&](auto type) {
     using T = decltype(type);
     auto spread = dx.data != onto.data && streams(dx.as<T>(), dx.count(), dx.shape[3]) ? spread_rows<true, T> : spread_rows<false, T>;
@@ -86,12 +87,17 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   if (empty(x.shape, w.shape, y.shape)) return clear(y);
   if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window);
   if (few_pixels::fits(x.shape, w.shape, y.shape, x.dtype)) return few_pixels::conv2d(context, x, w, y, window);
+  if (one_pixel::fits(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d(context, x, w, y, window);
   if (!onednn::conv2d(context, x, w, y, window)) im2col::conv2d(context, x, w, y, window);
 }
 
 void batch_norm_stats(Context& context, In x, Out mean, Out variance);  // batch_norm.cpp
 
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  if (!empty(x.shape, w.shape, y.shape) && one_pixel::fits(w.shape, y.shape, window, x.dtype)) {
+    flush_denormals();
+    return one_pixel::conv2d_stats(context, x, w, y, mean, variance, window);
+  }
   conv2d(context, x, w, y, window);
   batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);
 }
@@ -103,6 +109,7 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   Epilogue epilogue{shift, residual, activation == Activation::relu};
   if (!empty(x.shape, w.shape, y.shape)) {
     if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window, &epilogue, order);
+    if (one_pixel::fits(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d(context, x, w, y, window, &epilogue, order);
     bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype);
     if (!few && onednn::conv2d(context, x, w, y, window, &epilogue, order)) return;
   }
@@ -116,6 +123,7 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   if (!empty(dx.shape, w.shape, dy.shape)) {
     if (w.shape[1] * w.shape[2] == 1 && window.stride > 1 && window.pad == 0) return dx_of_every(window.stride, context, dy, w, onto, dx);
     if (winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, onto, dx, window);
+    if (one_pixel::fits_dx(w.shape, dy.shape, window, dy.dtype)) return one_pixel::conv2d_dx(context, dy, w, onto, dx);
     if (in_place && onednn::conv2d_dx_onto(context, dy, w, dx, window)) return;
   }
   // These write over what is there: the sum is a pass of its own.

@@ -1,15 +1,11 @@
 // Goto's matrix product: panels of b (kDepth x kWide) and of a (kTall x kDepth) are packed into the order in which
-// the inner kernel reads them; the kernel keeps kRows x kColumns sums in registers. bf16 becomes f32 in the packing.
-#include "tensor/backend/cpu/gemm.h"
-
-#include "tensor/backend/cpu/simd.h"
+// the inner kernel (gemm_tile.h) reads them; it keeps kPanelRows x kPanelColumns sums in registers. bf16 becomes f32 in the packing.
+#include "tensor/backend/cpu/gemm_tile.h"
 
 namespace plumage::cpu {
 namespace {
 
-constexpr int64_t kRows = kVectorBytes == 64 ? 12 : 6;  // with two vectors a row: 24 of 32, or 12 of 16 registers
-constexpr int64_t kColumns = 2 * kLanes;
-constexpr int64_t kDepth = 256, kTall = 20 * kRows, kWide = 64 * kColumns;
+constexpr int64_t kDepth = 256, kTall = 20 * kPanelRows, kWide = 64 * kPanelColumns;
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -51,49 +47,27 @@ void pack_turned(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
   }
 }
 
-// sums[kRows][kColumns] = rows a[i * row + l * step] times panel of b. Three rows from each pointer are addressed
-// without further registers.
-PLUMAGE_INLINE void accumulate(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, V (&sums)[kRows][2]) {
-  const float *a0 = a, *a1 = a + 3 * row, *a2 = a + (kRows > 6 ? 6 : 0) * row, *a3 = a + (kRows > 6 ? 9 : 0) * row;
-  for (int64_t l = 0; l < depth; ++l, b += kColumns) {
-    V b0 = load(b), b1 = load(b + kLanes);
+PLUMAGE_INLINE void put_tile(const Sums& sums, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+  if (m == kPanelRows && n == kPanelColumns) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kRows; ++i) {
-      const float* from = i < 3 ? a0 : i < 6 ? a1 : i < 9 ? a2 : a3;
-      V x = splat(from[(i % 3) * row]);
-      sums[i][0] += x * b0;
-      sums[i][1] += x * b1;
-    }
-    a0 += step;
-    a1 += step;
-    a2 += step;
-    a3 += step;
-  }
-}
-
-PLUMAGE_INLINE void put_tile(const V (&sums)[kRows][2], float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
-  if (m == kRows && n == kColumns) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kRows; ++i) {
+    for (int i = 0; i < kPanelRows; ++i) {
       float* row = c + i * ldc;
       store(row, add ? sums[i][0] + load(row) : sums[i][0]);
       store(row + kLanes, add ? sums[i][1] + load(row + kLanes) : sums[i][1]);
     }
     return;
   }
-  float tile[kRows * kColumns];
+  float tile[kPanelRows * kPanelColumns];
 #pragma GCC unroll 12
-  for (int i = 0; i < kRows; ++i) {
-    store(tile + i * kColumns, sums[i][0]);
-    store(tile + i * kColumns + kLanes, sums[i][1]);
+  for (int i = 0; i < kPanelRows; ++i) {
+    store(tile + i * kPanelColumns, sums[i][0]);
+    store(tile + i * kPanelColumns + kLanes, sums[i][1]);
   }
   for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kColumns + j] + (add ? c[i * ldc + j] : 0.f);
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kPanelColumns + j] + (add ? c[i * ldc + j] : 0.f);
 }
 
 }  // namespace
-
-const int64_t kPanelRows = kRows, kPanelColumns = kColumns;
 
 template <class T>
 void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to) {
@@ -112,14 +86,14 @@ void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
 
 void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
                      bool add) {
-  V sums[kRows][2] = {};
-  if (a_step == kRows) accumulate(depth, a, 1, kRows, b, sums);
+  Sums sums = {};
+  if (a_step == kPanelRows) accumulate(depth, a, 1, kPanelRows, b, sums);
   else accumulate(depth, a, 1, a_step, b, sums);
   put_tile(sums, c, ldc, m, n, add);
 }
 
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
-  V sums[kRows][2] = {};
+  Sums sums = {};
   accumulate(depth, a, row, 1, b, sums);
   put_tile(sums, c, ldc, m, n, add);
 }
@@ -136,14 +110,14 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, floa
     for (int64_t l0 = 0; l0 < k; l0 += kDepth) {
       int64_t depth = std::min(kDepth, k - l0);
       bool onto = add || l0 > 0;
-      pack_panels(wide, depth, b.data + l0 * b.row + j0 * b.column, b.column, b.row, kColumns, packed_b);
+      pack_panels(wide, depth, b.data + l0 * b.row + j0 * b.column, b.column, b.row, kPanelColumns, packed_b);
       for (int64_t i0 = 0; i0 < m; i0 += kTall) {
         int64_t tall = std::min(kTall, m - i0);
-        pack_panels(tall, depth, a.data + i0 * a.row + l0 * a.column, a.row, a.column, kRows, packed_a);
-        for (int64_t j = 0; j < wide; j += kColumns)
-          for (int64_t i = 0; i < tall; i += kRows)
-            multiply_panels(depth, packed_a + i * depth, kRows, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
-                   std::min(kRows, tall - i), std::min(kColumns, wide - j), onto);
+        pack_panels(tall, depth, a.data + i0 * a.row + l0 * a.column, a.row, a.column, kPanelRows, packed_a);
+        for (int64_t j = 0; j < wide; j += kPanelColumns)
+          for (int64_t i = 0; i < tall; i += kPanelRows)
+            multiply_panels(depth, packed_a + i * depth, kPanelRows, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
+                   std::min(kPanelRows, tall - i), std::min(kPanelColumns, wide - j), onto);
       }
     }
   }
@@ -155,7 +129,7 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix
   auto* buffers = static_cast<float*>(context.scratch(context.threads() * one * int64_t(sizeof(float)), 0));
   // The longer side of c is cut; each part is worth a region only above some 2^20 multiply-adds.
   bool by_columns = n >= m;
-  int64_t unit = by_columns ? kColumns : kRows, long_side = by_columns ? n : m;
+  int64_t unit = by_columns ? kPanelColumns : kPanelRows, long_side = by_columns ? n : m;
   int64_t grain = std::max(unit, (int64_t{1} << 18) / std::max<int64_t>(1, std::min(m, n) * k));
   parallel(
       context, long_side, grain,

@@ -2,6 +2,7 @@
 // or has no fast kernel.
 #pragma once
 #include "tensor/backend/cpu/parallel.h"
+#include "tensor/backend/cpu/simd.h"
 
 namespace plumage::cpu {
 
@@ -14,7 +15,8 @@ struct Matrix {
 
 /// A panel is `unit` rows of a matrix in the order in which the inner kernel reads them, [depth][unit], zeros beyond the
 /// last row: kPanelRows rows of a, or kPanelColumns columns of b.
-extern const int64_t kPanelRows, kPanelColumns;
+constexpr int64_t kPanelRows = kVectorBytes == 64 ? 12 : 6;  // with two vectors a row: 24 of 32, or 12 of 16 registers
+constexpr int64_t kPanelColumns = 2 * kLanes;
 /// to[panel][l][i] = from[(panel * unit + i) * row + l * step], for all panels of `rows` rows; row or step is 1.
 template <class T>
 void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_t step, int64_t unit, float* to);

@@ -1,0 +1,34 @@
+// The inner kernel of the own matrix products: a tile of sums kept in registers. For gemm.cpp and one_pixel.cpp.
+#pragma once
+#include "tensor/backend/cpu/gemm.h"
+
+namespace plumage::cpu {
+
+/// Memory to bring into the second cache meanwhile: at, at + step, ... a place for each depth.
+struct Ahead { const char* at; int64_t step; };
+
+using Sums = V[kPanelRows][2];
+
+/// sums += rows a[i * row + l * step] times panel of b, over l < depth. Three rows from each pointer are
+/// addressed without further registers.
+template <bool kAhead = false>
+PLUMAGE_INLINE void accumulate(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, Sums& sums, Ahead ahead = {}) {
+  const float *a0 = a, *a1 = a + 3 * row, *a2 = a + (kPanelRows > 6 ? 6 : 0) * row, *a3 = a + (kPanelRows > 6 ? 9 : 0) * row;
+  for (int64_t l = 0; l < depth; ++l, b += kPanelColumns) {
+    V b0 = load(b), b1 = load(b + kLanes);
+    if constexpr (kAhead) __builtin_prefetch(ahead.at, 0, 2), ahead.at += ahead.step;
+#pragma GCC unroll 12
+    for (int i = 0; i < kPanelRows; ++i) {
+      const float* from = i < 3 ? a0 : i < 6 ? a1 : i < 9 ? a2 : a3;
+      V x = splat(from[(i % 3) * row]);
+      sums[i][0] += x * b0;
+      sums[i][1] += x * b1;
+    }
+    a0 += step;
+    a1 += step;
+    a2 += step;
+    a3 += step;
+  }
+}
+
+}  // namespace plumage::cpu
