@@ -92,9 +92,10 @@ void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float*
   put_tile(sums, c, ldc, m, n, add);
 }
 
-void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
+                   Ahead ahead) {
   Sums sums = {};
-  accumulate(depth, a, row, 1, b, sums);
+  accumulate<true>(depth, a, row, 1, b, sums, ahead);
   put_tile(sums, c, ldc, m, n, add);
 }
 

@@ -13,6 +13,17 @@ struct Matrix {
   int64_t row, column;
 };
 
+/// Memory to bring into the second cache meanwhile: at, at + step, ..., a place for each depth.
+struct Ahead {
+  const char* at;
+  int64_t step;
+  /// The share of one of `calls` in a range of `bytes`, each `depth` deep.
+  static Ahead share(const float* range, int64_t bytes, int64_t call, int64_t calls, int64_t depth) {
+    int64_t begin = bytes * call / calls, end = bytes * (call + 1) / calls;
+    return {reinterpret_cast<const char*>(range) + begin, (end - begin + depth - 1) / depth};
+  }
+};
+
 /// A panel is `unit` rows of a matrix in the order in which the inner kernel reads them, [depth][unit], zeros beyond the
 /// last row: kPanelRows rows of a, or kPanelColumns columns of b.
 constexpr int64_t kPanelRows = kVectorBytes == 64 ? 12 : 6;  // with two vectors a row: 24 of 32, or 12 of 16 registers
@@ -26,7 +37,8 @@ void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float*
                      bool add);
 /// The same with a's rows as they lie in memory, `row` apart and along the depth; kPanelRows of them must be readable.
 /// Distances that are multiples of 4 KB would fight for the same lines of the cache.
-void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add);
+void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
+                   Ahead ahead);
 
 /// The op of that name, for other kernels. Uses scratch slots 0, 1 and 3.
 void matmul(Context& context, In a, In b, In bias, Out y, bool transpose_a, bool transpose_b);

@@ -4,9 +4,6 @@
 
 namespace plumage::cpu {
 
-/// Memory to bring into the second cache meanwhile: at, at + step, ... a place for each depth.
-struct Ahead { const char* at; int64_t step; };
-
 using Sums = V[kPanelRows][2];
 
 /// sums += rows a[i * row + l * step] times panel of b, over l < depth. Three rows from each pointer are

@@ -68,7 +68,7 @@ class Product {
   void chunk(int64_t group, int64_t chunk, int64_t first, int64_t last, float* copy) const {
     const int64_t begin = group * chunks_.count + chunks_.begin(chunk), end = group * chunks_.count + chunks_.end(chunk);
     for (int64_t top = begin; top < end; top += tall_) {
-      const int64_t rows = std::min(tall_, end - top), following = std::clamp<int64_t>(end - top - tall_, 0, tall_);
+      const int64_t rows = std::min(tall_, end - top), next = top + rows, following = std::min(tall_, groups_ * chunks_.count - next);
       const int64_t tiles = (rows + kPanelRows - 1) / kPanelRows, calls = tiles * (last - first);
       copy_rows(top, rows, copy);
       for (int64_t call = 0; call < calls; ++call) {
@@ -76,7 +76,7 @@ class Product {
         Tile tile{top + i, j, std::min(kPanelRows, rows - i), std::min(kPanelColumns, columns_ - j),
                   sums_ ? sums_->of(group, chunk) + j : nullptr, top + i == begin};
         bool copied = i >= in_place(rows);
-        compute(tile, copied ? copy + i * pitch_ : pixels_.row(top + i), copied ? pitch_ : depth_, ahead(top + tall_, following, call, calls));
+        compute(tile, copied ? copy + i * pitch_ : pixels_.row(top + i), copied ? pitch_ : depth_, ahead(next, following, call, calls));
       }
     }
     if (streams_) stream_end();
@@ -93,10 +93,8 @@ class Product {
 
   // What a call brings in of the following rows: its share of their range, or where they lie apart, a row.
   Ahead ahead(int64_t top, int64_t rows, int64_t call, int64_t calls) const {
-    if (rows == 0) return {reinterpret_cast<const char*>(panels_), 0};
-    if (pixels_.stride > 1) return {reinterpret_cast<const char*>(pixels_.row(top + rows * call / calls)), 4};
-    int64_t begin = rows * depth_ * 4 * call / calls, end = rows * depth_ * 4 * (call + 1) / calls;
-    return {reinterpret_cast<const char*>(pixels_.row(top)) + begin, (end - begin + depth_ - 1) / depth_};
+    if (pixels_.stride > 1 && rows > 0) return {reinterpret_cast<const char*>(pixels_.row(top + rows * call / calls)), 4};
+    return Ahead::share(rows ? pixels_.row(top) : panels_, rows * depth_ * 4, call, calls, depth_);
   }
 
   void compute(const Tile& t, const float* a, int64_t pitch, Ahead ahead) const {

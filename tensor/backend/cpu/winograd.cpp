@@ -49,7 +49,8 @@ class Correlation {
  public:
   Correlation(const float* x, const Shape& x_shape, const float* panels, float* y, const Shape& y_shape, int64_t pad, const Epilogue* epilogue)
       : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), panels_(panels), y_(y), pad_(pad),
-        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), matrix_(padded(k_, kPanelColumns) * c_) {}
+        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), matrix_(padded(k_, kPanelColumns) * c_),
+        streams_(streams(y, y_shape.count(), k_) && !(epilogue && epilogue->residual.data == y)) {}
 
   void run(Context& context) const {
     if (kPoints<F> * matrix_ > kPanelFloats) by_points(context);
@@ -84,7 +85,7 @@ class Correlation {
       for (int64_t b = first; b < last; ++b) {
         int64_t begin = b * block.capacity, tiles = std::min(block.capacity, in_.count - begin);
         transform_inputs(block, begin, 0, tiles);
-        multiply(block, tiles, 0, kPoints<F> * columns());
+        multiply(block, tiles, 0, kPoints<F> * columns(), begin + tiles);
         transform_outputs(block, begin, 0, tiles);
       }
     });
@@ -97,7 +98,7 @@ class Correlation {
     for (int64_t begin = 0; begin < in_.count; begin += block.capacity) {
       int64_t tiles = std::min(block.capacity, in_.count - begin);
       parallel(context, tiles, 1, [&](int64_t first, int64_t last) { transform_inputs(block, begin, first, last); });
-      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(block, tiles, first, last); });
+      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(block, tiles, first, last, in_.count); });
       parallel(context, tiles, 1, [&](int64_t first, int64_t last) { transform_outputs(block, begin, first, last); });
     }
   }
@@ -114,26 +115,33 @@ class Correlation {
       });
   }
 
-  // The panels of filters first..last, all points' counted through.
-  void multiply(const Block& block, int64_t tiles, int64_t first, int64_t last) const {
+  // The panels of filters first..last, all points' counted through; meanwhile the images of tiles `next`.. are brought in.
+  void multiply(const Block& block, int64_t tiles, int64_t first, int64_t last, int64_t next) const {
+    const int64_t pieces = (c_ + kDepth - 1) / kDepth, calls = (last - first) * pieces * ((tiles + kPanelRows - 1) / kPanelRows);
+    const auto [from, bytes] = in_.rows_of(x_, next, std::min(next + tiles, in_.count));
+    int64_t call = 0;
     for (int64_t item = first; item < last; ++item) {
       int64_t p = item / columns(), j = item % columns() * kPanelColumns;
       for (int64_t l = 0; l < c_; l += kDepth)
-        for (int64_t i = 0; i < tiles; i += kPanelRows)
-          multiply_rows(std::min(kDepth, c_ - l), block.points + (p * block.capacity + i) * block.c_row + l, block.c_row,
+        for (int64_t i = 0; i < tiles; i += kPanelRows, ++call) {
+          int64_t deep = std::min(kDepth, c_ - l);
+          multiply_rows(deep, block.points + (p * block.capacity + i) * block.c_row + l, block.c_row,
                         panels_ + p * matrix_ + j * c_ + l * kPanelColumns, block.products + (p * block.capacity + i) * block.k_row + j,
-                        block.k_row, std::min(kPanelRows, tiles - i), std::min(kPanelColumns, k_ - j), l > 0);
+                        block.k_row, std::min(kPanelRows, tiles - i), std::min(kPanelColumns, k_ - j), l > 0,
+                        Ahead::share(from, bytes, call, calls, deep));
+        }
     }
   }
 
   // A' m A of tiles first..last.
   void transform_outputs(const Block& block, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t)
-      out_.write(y_, begin + t, epilogue_, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
+      out_.write(y_, begin + t, epilogue_, streams_, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
         Transformed<F> m;
         load_points(m, block.products + t * block.k_row + i, block.capacity * block.k_row, lanes);
         both<F::kIn, F::kOut>(F::output, m, d);
       });
+    if (streams_) stream_end();
   }
 
   Tiles<F::kOut> in_, out_;
@@ -142,6 +150,7 @@ class Correlation {
   int64_t pad_;
   const Epilogue* epilogue_;
   int64_t c_, k_, matrix_;
+  bool streams_;
 };
 
 }  // namespace

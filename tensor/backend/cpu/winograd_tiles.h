@@ -38,9 +38,17 @@ struct Tiles {
       f(c, lanes, d);
     });
   }
-  /// Writes the pixels of a tile, f(c, lanes, d) giving them.
+  struct Range { const float* from; int64_t bytes; };
+  /// Where the image rows of tiles first..last begin, about, and their size.
+  Range rows_of(const float* x, int64_t first, int64_t last) const {
+    if (first >= last) return {x, 0};
+    auto row = [&](int64_t tile) { return tile / (down * across) * height + std::min(tile / across % down * step, height - 1); };
+    int64_t pitch = width * channels, end = std::min(row(last - 1) + step, count / (down * across) * height);
+    return {x + row(first) * pitch, (end - row(first)) * pitch * int64_t(sizeof(float))};
+  }
+  /// Writes the pixels of a tile, f(c, lanes, d) giving them; past the cache if `streamed`.
   template <class F>
-  PLUMAGE_INLINE void write(float* y, int64_t tile, const Epilogue* epilogue, F&& f) const {
+  PLUMAGE_INLINE void write(float* y, int64_t tile, const Epilogue* epilogue, bool streamed, F&& f) const {
     int64_t top = tile / across % down * step, left = tile % across * step;
     int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
     float* corner = y + place;
@@ -58,7 +66,8 @@ struct Tiles {
             if (residual) v += load_n(residual + at, lanes);
             if (epilogue->relu) v = vrelu(v);
           }
-          store_n(corner + at, v, lanes);
+          if (streamed) stream(corner + at, v);
+          else store_n(corner + at, v, lanes);
         }
     });
   }
