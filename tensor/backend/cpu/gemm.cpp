@@ -47,24 +47,36 @@ void pack_turned(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
   }
 }
 
-PLUMAGE_INLINE void put_tile(const Sums& sums, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
-  if (m == kPanelRows && n == kPanelColumns) {
+template <int64_t kRows>
+PLUMAGE_INLINE void put_tile(const Tile<kRows>& sums, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+  if (m == kRows && n == kPanelColumns) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kPanelRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
       float* row = c + i * ldc;
       store(row, add ? sums[i][0] + load(row) : sums[i][0]);
       store(row + kLanes, add ? sums[i][1] + load(row + kLanes) : sums[i][1]);
     }
     return;
   }
-  float tile[kPanelRows * kPanelColumns];
+  float tile[kRows * kPanelColumns];
 #pragma GCC unroll 12
-  for (int i = 0; i < kPanelRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
     store(tile + i * kPanelColumns, sums[i][0]);
     store(tile + i * kPanelColumns + kLanes, sums[i][1]);
   }
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kPanelColumns + j] + (add ? c[i * ldc + j] : 0.f);
+}
+
+// The first kRows rows of panels.
+template <int64_t kRows>
+void multiply_part(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
+                   Ahead ahead) {
+  if (!ahead.at) ahead.at = reinterpret_cast<const char*>(b);
+  Tile<kRows> sums = {};
+  if (a_step == kPanelRows) accumulate<true>(depth, a, 1, kPanelRows, b, sums, ahead);
+  else accumulate<true>(depth, a, 1, a_step, b, sums, ahead);
+  put_tile<kRows>(sums, c, ldc, m, n, add);
 }
 
 }  // namespace
@@ -85,18 +97,17 @@ void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
 }
 
 void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
-                     bool add) {
-  Sums sums = {};
-  if (a_step == kPanelRows) accumulate(depth, a, 1, kPanelRows, b, sums);
-  else accumulate(depth, a, 1, a_step, b, sums);
-  put_tile(sums, c, ldc, m, n, add);
+                     bool add, Ahead ahead) {
+  constexpr int64_t kThird = kPanelRows / 3;  // channels are seldom a multiple of kPanelRows
+  auto multiply = m <= kThird ? multiply_part<kThird> : m <= 2 * kThird ? multiply_part<2 * kThird> : multiply_part<kPanelRows>;
+  multiply(depth, a, a_step, b, c, ldc, m, n, add, ahead);
 }
 
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
                    Ahead ahead) {
   Sums sums = {};
   accumulate<true>(depth, a, row, 1, b, sums, ahead);
-  put_tile(sums, c, ldc, m, n, add);
+  put_tile<kPanelRows>(sums, c, ldc, m, n, add);
 }
 
 int64_t gemm_buffer_size() { return kTall * kDepth + kWide * kDepth; }
@@ -118,7 +129,7 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, floa
         for (int64_t j = 0; j < wide; j += kPanelColumns)
           for (int64_t i = 0; i < tall; i += kPanelRows)
             multiply_panels(depth, packed_a + i * depth, kPanelRows, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
-                   std::min(kPanelRows, tall - i), std::min(kPanelColumns, wide - j), onto);
+                   std::min(kPanelRows, tall - i), std::min(kPanelColumns, wide - j), onto, {});
       }
     }
   }

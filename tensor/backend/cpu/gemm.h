@@ -15,8 +15,8 @@ struct Matrix {
 
 /// Memory to bring into the second cache meanwhile: at, at + step, ..., a place for each depth.
 struct Ahead {
-  const char* at;
-  int64_t step;
+  const char* at = nullptr;
+  int64_t step = 0;
   /// The share of one of `calls` in a range of `bytes`, each `depth` deep.
   static Ahead share(const float* range, int64_t bytes, int64_t call, int64_t calls, int64_t depth) {
     int64_t begin = bytes * call / calls, end = bytes * (call + 1) / calls;
@@ -34,7 +34,7 @@ void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
 /// c[m, n] = panel of a times panel of b (+ c if `add`), m <= kPanelRows, n <= kPanelColumns. A panel of a may be part
 /// of a wider one: `a_step` is the distance between its depths.
 void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
-                     bool add);
+                     bool add, Ahead ahead = {});
 /// The same with a's rows as they lie in memory, `row` apart and along the depth; kPanelRows of them must be readable.
 /// Distances that are multiples of 4 KB would fight for the same lines of the cache.
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,

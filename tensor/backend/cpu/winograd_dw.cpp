@@ -66,7 +66,7 @@ class FilterGradient {
         for (int64_t begin = slices.begin(slice); begin < slices.end(slice); begin += kSliceBatch) {
           int64_t tiles = std::min(kSliceBatch, slices.end(slice) - begin);
           transform(batch, begin, 0, tiles);
-          multiply(batch, tiles, sums + slice * sums_, begin > slices.begin(slice), 0, kPoints<F> * columns());
+          multiply(batch, tiles, sums + slice * sums_, begin > slices.begin(slice), 0, kPoints<F> * columns(), begin + tiles);
         }
     });
     parallel(context, sums_, kGrain, [&](int64_t first, int64_t last) {
@@ -85,7 +85,7 @@ class FilterGradient {
     for (int64_t i = 0; i < batches.number; ++i) {
       int64_t begin = batches.begin(i), tiles = batches.end(i) - begin;
       parallel(context, tiles, 8, [&](int64_t first, int64_t last) { transform(batch, begin, first, last); });
-      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(batch, tiles, sums, i > 0, first, last); });
+      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(batch, tiles, sums, i > 0, first, last, in_.count); });
     }
     finish(context, sums);
   }
@@ -107,13 +107,17 @@ class FilterGradient {
     }
   }
 
-  // sums[point][K][C] of panels first..last of x's channels, all points' counted through.
-  void multiply(const Batch& batch, int64_t tiles, float* sums, bool add, int64_t first, int64_t last) const {
-    for (int64_t item = first; item < last; ++item) {
-      int64_t p = item / columns(), j = item % columns() * kPanelColumns;
-      for (int64_t i = 0; i < k_; i += kPanelRows)
-        multiply_panels(tiles, batch.a.at(p, 0, i), batch.a.unit, batch.b.at(p, 0, j), sums + (p * k_ + i) * c_ + j, c_,
-                        std::min(kPanelRows, k_ - i), std::min(kPanelColumns, c_ - j), add);
+  // sums[point][K][C] of panels first..last of x's channels, all points' counted through; meanwhile the images of tiles `next`.. are
+  // brought in.
+  void multiply(const Batch& batch, int64_t tiles, float* sums, bool add, int64_t first, int64_t last, int64_t next) const {
+    const int64_t across = (k_ + kPanelRows - 1) / kPanelRows, calls = (last - first) * across, half = calls / 2, end = std::min(next + tiles, in_.count);
+    const auto [x, x_bytes] = in_.rows_of(x_, next, end);
+    const auto [dy, dy_bytes] = out_.rows_of(dy_, next, end);
+    for (int64_t call = 0; call < calls; ++call) {
+      int64_t item = first + call / across, p = item / columns(), j = item % columns() * kPanelColumns, i = call % across * kPanelRows;
+      Ahead ahead = call < half ? Ahead::share(x, x_bytes, call, half, tiles) : Ahead::share(dy, dy_bytes, call - half, calls - half, tiles);
+      multiply_panels(tiles, batch.a.at(p, 0, i), batch.a.unit, batch.b.at(p, 0, j), sums + (p * k_ + i) * c_ + j, c_,
+                      std::min(kPanelRows, k_ - i), std::min(kPanelColumns, c_ - j), add, ahead);
     }
   }
 
