@@ -96,6 +96,11 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{3, 9, 7, 35}, {70, 1, 1, 35}, 1, 0},    //   channels and pixels that fill neither vectors nor tiles
       {{2, 15, 13, 33}, {40, 1, 1, 33}, 2, 0},  //   stride 2
       {{5, 16, 16, 500}, {130, 1, 1, 500}, 1, 0},  //   chunks of several blocks
+      {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 1},     // tap by tap
+      {{4, 17, 19, 40}, {70, 3, 3, 40}, 2, 1},     //   channels that fill no panel
+      {{2, 20, 21, 33}, {300, 2, 3, 33}, 3, 2},    //   dy is copied; places that no tap reaches
+      {{1, 12, 12, 32}, {600, 3, 3, 32}, 2, 0},    //   filters in two pieces
+      {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     //   slices of the pixels
       {{1, 8, 8, 300}, {100, 1, 1, 300}, 1, 0},  //   few pixels: the columns are cut
       {{2, 9, 7, 150}, {33, 3, 3, 150}, 1, 2},  //   deeper than what a thread transforms at a time, more padding
   };
@@ -226,6 +231,7 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{6, 16, 16, 64}, {64, 3, 3, 64}, 1, 1},     // Winograd
       {{32, 4, 4, 128}, {128, 3, 3, 128}, 1, 1},   //   one tile an image
       {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
+      {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     // tap by tap, slices of the pixels
   };
   for (const Convolution& c : list)
     for (DType dtype : {DType::f32, DType::bf16}) {

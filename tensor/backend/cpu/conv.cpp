@@ -1,4 +1,5 @@
-// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, one_pixel.cpp, few_pixels.cpp, onednn_conv.cpp, im2col.cpp.
+// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, one_pixel.cpp, tap_products.cpp, few_pixels.cpp,
+// onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
 #include <cstring>
@@ -139,6 +140,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   if (empty(x.shape, dw.shape, dy.shape)) return clear(dw);
   if (winograd::fits(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
   if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
+  if (tap_products::fits(dw.shape, x.dtype)) return tap_products::conv2d_dw(context, x, dy, dw, window);
   if (!onednn::conv2d_dw(context, x, dy, dw, window)) im2col::conv2d_dw(context, x, dy, dw, window);
 }
 

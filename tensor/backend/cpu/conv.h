@@ -50,6 +50,12 @@ bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type);
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx);
 }  // namespace one_pixel
 
+/// The gradient of any filters, a product for each of their pixels.
+namespace tap_products {
+bool fits(const Shape& w, DType type);
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace tap_products
+
 /// False, and nothing is done, where oneDNN is not built in or has no fast kernel that can be trusted.
 namespace onednn {
 bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr, FilterOrder* order = nullptr);
