@@ -96,6 +96,7 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{3, 9, 7, 35}, {70, 1, 1, 35}, 1, 0},    //   channels and pixels that fill neither vectors nor tiles
       {{2, 15, 13, 33}, {40, 1, 1, 33}, 2, 0},  //   stride 2
       {{5, 16, 16, 500}, {130, 1, 1, 500}, 1, 0},  //   chunks of several blocks
+      {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},    //   large filters
       {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 1},     // tap by tap
       {{4, 17, 19, 40}, {70, 3, 3, 40}, 2, 1},     //   channels that fill no panel
       {{2, 20, 21, 33}, {300, 2, 3, 33}, 3, 2},    //   dy is copied; places that no tap reaches
@@ -107,6 +108,16 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
   uint64_t step = 1000;
   for (const Convolution& c : list)
     for (DType dtype : {DType::f32, DType::bf16}) compare(c, dtype, ++step);
+}
+
+TEST_CASE("cpu: Winograd with large filters on more tiles than are transformed at a time") {
+  Tensor x = random({700, 4, 4, 176}, DType::f32, 91), w = random({176, 3, 3, 176}, DType::f32, 92), dy = random(x.shape(), DType::f32, 93);
+  auto half = [](const Tensor& t, int64_t i) { return t.slice(350 * i, 350); };
+  Tensor y = ops::conv2d(x, w, 1, 1), dx = ops::conv2d_dx(dy, w, x.shape(), 1, 1);
+  for (int64_t i = 0; i < 2; ++i) {
+    CHECK(difference(half(y, i), ops::conv2d(half(x, i), w, 1, 1)) == 0);
+    CHECK(difference(half(dx, i), ops::conv2d_dx(half(dy, i), w, half(x, i).shape(), 1, 1)) == 0);
+  }
 }
 
 TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its result, far from zero too") {
@@ -230,6 +241,8 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{4, 14, 14, 256}, {256, 3, 3, 256}, 2, 1},  //   3x3
       {{6, 16, 16, 64}, {64, 3, 3, 64}, 1, 1},     // Winograd
       {{32, 4, 4, 128}, {128, 3, 3, 128}, 1, 1},   //   one tile an image
+      {{2, 8, 8, 176}, {192, 3, 3, 176}, 1, 1},    //   large filters
+      {{4, 8, 8, 512}, {64, 3, 3, 512}, 1, 1},     //   fewer of their panels than threads
       {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     // tap by tap, slices of the pixels
   };

@@ -35,7 +35,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 /// 3x3 filters, stride 1: F(4x4, 3x3), on maps of few pixels F(2x2, 3x3).
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr, FilterOrder* order = nullptr);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr);
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace winograd
@@ -43,7 +43,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 /// 1x1 filters: a matrix product that reads the pixels where they lie.
 namespace one_pixel {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue = nullptr, FilterOrder* order = nullptr);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr);
 /// With the mean and variance [groups, K] of each group of images, summed up on the way out.
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window);
 bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type);

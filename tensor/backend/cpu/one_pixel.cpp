@@ -191,8 +191,8 @@ bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type) 
   return one_pixel(w, window, type) && window.stride == 1 && pays(w[0], w[3], pixels_of(dy));
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue, FilterOrder* order) {
-  forward(context, x, w, y, window, epilogue ? *epilogue : Epilogue{}, order, nullptr);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order) {
+  forward(context, x, w, y, window, epilogue, order, nullptr);
 }
 
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {

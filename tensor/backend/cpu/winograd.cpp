@@ -6,150 +6,192 @@
 namespace plumage::cpu::winograd {
 namespace {
 
-constexpr int kThreadSlot = 0, kPanelSlot = 1;
+constexpr int kThreadSlot = 0, kPanelSlot = 1, kPointSlot = 2;
 constexpr int64_t kDepth = 256;  // a panel of b this deep stays in the first cache
+constexpr int64_t kPiece = 32;   // depths of filters that are transformed at a time
+constexpr int64_t kMostTiles = 8 * kPanelRows, kColumnTiles = 6 * kPanelRows;  // at a time, of all columns or of a panel's
 constexpr int64_t kBlockFloats = 180000;  // transforms of a block of tiles: with their products they stay in the second cache
 constexpr int64_t kPanelFloats = int64_t{1} << 20;  // transformed filters beyond this leave the second cache
 constexpr int64_t kBatchFloats = int64_t{1} << 22;  // transforms of the tiles that share such filters
 
-template <class F> int64_t panel_floats(int64_t depth, int64_t columns) { return kPoints<F> * padded(columns, kPanelColumns) * depth; }
+// Filters [K,3,3,C], which become panels of b: for the forward pass of [C, K]; turned by half a turn, for the gradient of the
+// images, of [K, C].
+struct Filters {
+  const float* w;
+  int64_t k, c;
+  bool turned;
+  int64_t depth() const { return turned ? k : c; }
+  int64_t columns() const { return (turned ? c : k); }
+  int64_t panels() const { return (columns() + kPanelColumns - 1) / kPanelColumns; }
+};
 
-// The filters [K,3,3,C], transformed, as panels of b: for the forward pass [C, K], from filters laid out [3,3,C,K] first;
-// turned by half a turn, for the gradient of the images, [K, C].
+template <class F> int64_t panel_floats(int64_t depth) { return kPoints<F> * kPanelColumns * depth; }
+
+// Panel j, transformed, at depths first..last of [point][depth][kPanelColumns].
 template <class F>
-void make_panels(Context& context, const float* w, int64_t k, int64_t c, bool turned, float* panels) {
-  int64_t depth = turned ? k : c, columns = turned ? c : k, wide = padded(columns, kPanelColumns), matrix = wide * depth;
-  int64_t of_tap = c, of_depth = 9 * c, known = c;  // steps from tap to tap and from depth to depth; columns in memory
-  if (!turned) {
-    auto* laid_out = static_cast<float*>(context.scratch(9 * matrix * 4, kThreadSlot));
-    parallel_rows(context, 9, matrix, [&](int64_t begin, int64_t end) {
-      for (int64_t tap = begin; tap < end; ++tap) pack_panels(k, c, w + tap * c, 9 * c, 1, wide, laid_out + tap * matrix);
-    });
-    w = laid_out, of_tap = matrix, of_depth = wide, known = wide;
-  }
-  parallel_rows(context, wide / kPanelColumns * depth, 9 * kPanelColumns, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t j = 0; j < kPanelColumns; j += kLanes) {
-        int64_t column = row / depth * kPanelColumns + j, lanes = std::max<int64_t>(known - column, 0);
+void make_panel(const Filters& from, int64_t j, int64_t first, int64_t last, float* panel) {
+  alignas(64) float laid_out[9 * kPiece * kPanelColumns];
+  const int64_t column = j * kPanelColumns, known = from.columns() - column;
+  for (int64_t begin = first; begin < last; begin += kPiece) {
+    const int64_t depth = std::min(kPiece, last - begin);
+    if (!from.turned)
+      for (int64_t tap = 0; tap < 9; ++tap)
+        pack_panels(std::min(known, kPanelColumns), depth, from.w + (column * 9 + tap) * from.c + begin, 9 * from.c, 1, kPanelColumns,
+                    laid_out + tap * kPiece * kPanelColumns);
+    for (int64_t l = 0; l < depth; ++l)
+      for (int64_t i = 0; i < kPanelColumns; i += kLanes) {
         Filter g;
         Transformed<F> u;
-        for (int tap = 0; tap < 9; ++tap) {
-          int to = turned ? 8 - tap : tap;
-          g[to / 3][to % 3] = load_n(w + tap * of_tap + row % depth * of_depth + column, lanes);
-        }
+#pragma GCC unroll 9
+        for (int tap = 0; tap < 9; ++tap)
+          g[tap / 3][tap % 3] = from.turned ? load_n(from.w + ((begin + l) * 9 + 8 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
+                                            : load(laid_out + (tap * kPiece + l) * kPanelColumns + i);
         both<3, F::kIn>(F::filter, g, u);
-        store_points(u, panels + row * kPanelColumns + j, matrix, kLanes);
+        store_points(u, panel + (begin + l) * kPanelColumns + i, kPanelColumns * from.depth(), kLanes);
       }
+  }
+}
+
+// All of them.
+template <class F>
+void make_panels(Context& context, const Filters& from, float* panels) {
+  const int64_t pieces = (from.depth() + kPiece - 1) / kPiece;
+  parallel_rows(context, from.panels() * pieces, kPoints<F> * kPanelColumns * kPiece, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      int64_t begin = i % pieces * kPiece;
+      make_panel<F>(from, i / pieces, begin, std::min(begin + kPiece, from.depth()), panels + i / pieces * panel_floats<F>(from.depth()));
+    }
   });
 }
 
-// y = the correlation of x with filters that have become `panels`, a block of tiles at a time.
+// y = the correlation of x with the filters.
 template <class F>
 class Correlation {
  public:
-  Correlation(const float* x, const Shape& x_shape, const float* panels, float* y, const Shape& y_shape, int64_t pad, const Epilogue* epilogue)
-      : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), panels_(panels), y_(y), pad_(pad),
-        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), matrix_(padded(k_, kPanelColumns) * c_),
-        streams_(streams(y, y_shape.count(), k_) && !(epilogue && epilogue->residual.data == y)) {}
+  Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad, const Epilogue& epilogue)
+      : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), filters_(filters), y_(y), pad_(pad),
+        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), c_row_(padded(c_, 16) + 16), columns_(filters.panels()),
+        panel_(panel_floats<F>(c_)), streams_(streams(y, y_shape.count(), k_) && epilogue.residual.data != y) {}
 
-  void run(Context& context) const {
-    if (kPoints<F> * matrix_ > kPanelFloats) by_points(context);
+  void run(Context& context, FilterOrder* order) {
+    static const char maker = 0;
+    const bool large = columns_ * panel_ > kPanelFloats, many = in_.count > batch();
+    const int64_t cuts = std::clamp<int64_t>((context.threads() + columns_ - 1) / columns_, 1, std::max<int64_t>(in_.count / kPanelRows, 1));
+    if (!large || order || many || cuts > 1)  // else each panel is needed once
+      panels_ = static_cast<const float*>(ordered_filters(context, order, &maker, filters_.w, columns_ * panel_ * 4, kPanelSlot, [&](void* to) {
+        make_panels<F>(context, filters_, static_cast<float*>(to));
+      }));
+    if (large) by_columns(context, cuts);
     else by_tiles(context);
   }
 
  private:
-  // Transforms and products of a block: [point][tile][channel]. Rows are a line longer than the channels, lest those of a
-  // product fall on each other in the first cache.
-  struct Block {
-    int64_t capacity, c_row, k_row;
-    float *points = nullptr, *products = nullptr;
-    Block(int64_t capacity, int64_t c, int64_t k) : capacity(capacity), c_row(padded(c, 16) + 16), k_row(padded(k, 16) + 16) {}
-    int64_t floats() const { return kPoints<F> * capacity * (c_row + k_row); }
-    Block in(float* buffer) const {
-      Block b = *this;
-      b.points = buffer, b.products = buffer + kPoints<F> * capacity * c_row;
-      return b;
-    }
+  // Transforms of `capacity` tiles, [point][tile][channel]. Rows are a line longer than the channels, lest those of a product
+  // fall on each other in the first cache. Products [point][tile][column], likewise.
+  struct Products {
+    float* data;
+    int64_t row, point;  // steps
   };
 
   int64_t rows_of(int64_t floats) const { return floats / kPoints<F> / std::max(c_, k_) / kPanelRows * kPanelRows; }
+  int64_t batch() const { return std::clamp(rows_of(kBatchFloats), kPanelRows, padded(in_.count, kPanelRows)); }
 
   // Small filters, which stay in the second cache: each thread takes a block of tiles from pixels to pixels, so that its
-  // transforms and products stay there too.
+  // transforms and products stay there too, and brings in the images of the next.
   void by_tiles(Context& context) const {
-    int64_t share = padded((in_.count + context.threads() - 1) / context.threads(), kPanelRows);  // so that every thread has a block
-    Block shape(std::min(share, std::clamp(rows_of(kBlockFloats), kPanelRows, 8 * kPanelRows)), c_, k_);
-    auto* buffers = static_cast<float*>(context.scratch(context.threads() * shape.floats() * 4, kThreadSlot));
-    parallel(context, (in_.count + shape.capacity - 1) / shape.capacity, 1, [&](int64_t first, int64_t last) {
-      Block block = shape.in(buffers + omp_get_thread_num() * shape.floats());
+    const int64_t share = padded((in_.count + context.threads() - 1) / context.threads(), kPanelRows);  // so that every thread has a block
+    const int64_t capacity = std::min(share, std::clamp(rows_of(kBlockFloats), kPanelRows, kMostTiles));
+    const int64_t k_row = padded(k_, 16) + 16, floats = kPoints<F> * capacity * (c_row_ + k_row);
+    auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
+    parallel(context, (in_.count + capacity - 1) / capacity, 1, [&](int64_t first, int64_t last) {
+      float* points = buffers + omp_get_thread_num() * floats;
+      Products products{points + kPoints<F> * capacity * c_row_, k_row, capacity * k_row};
       for (int64_t b = first; b < last; ++b) {
-        int64_t begin = b * block.capacity, tiles = std::min(block.capacity, in_.count - begin);
-        transform_inputs(block, begin, 0, tiles);
-        multiply(block, tiles, 0, kPoints<F> * columns(), begin + tiles);
-        transform_outputs(block, begin, 0, tiles);
+        int64_t begin = b * capacity, tiles = std::min(capacity, in_.count - begin), next = begin + tiles;
+        transform_inputs(points, capacity, begin, 0, tiles);
+        const auto [images, bytes] = in_.rows_of(x_, next, std::min(next + capacity, in_.count));
+        for (int64_t j = 0; j < columns_; ++j) {
+          auto ahead = [&, images = images, bytes = bytes](int64_t point, int64_t call, int64_t calls, int64_t deep) {
+            return Ahead::share(images, bytes, (j * kPoints<F> + point) * calls + call, columns_ * kPoints<F> * calls, deep);
+          };
+          multiply(points, capacity, tiles, j, panels_ + j * panel_, {products.data + j * kPanelColumns, products.row, products.point}, ahead);
+        }
+        transform_outputs(products, begin, tiles, 0, k_);
       }
     });
   }
 
-  // Large filters, which are read once for many tiles: the threads share the tiles, then the points, then the tiles.
-  void by_points(Context& context) const {
-    Block shape(std::clamp(rows_of(kBatchFloats), kPanelRows, padded(in_.count, kPanelRows)), c_, k_);
-    Block block = shape.in(static_cast<float*>(context.scratch(shape.floats() * 4, kThreadSlot)));
-    for (int64_t begin = 0; begin < in_.count; begin += block.capacity) {
-      int64_t tiles = std::min(block.capacity, in_.count - begin);
-      parallel(context, tiles, 1, [&](int64_t first, int64_t last) { transform_inputs(block, begin, first, last); });
-      parallel(context, kPoints<F> * columns(), 1, [&](int64_t first, int64_t last) { multiply(block, tiles, first, last, in_.count); });
-      parallel(context, tiles, 1, [&](int64_t first, int64_t last) { transform_outputs(block, begin, first, last); });
+  // Large filters, a panel of which is used for many tiles: the threads share the transforms of the images, then the panels, to
+  // the pixels. A panel that is needed once is made where it is used.
+  void by_columns(Context& context, int64_t cuts) const {
+    const int64_t capacity = batch(), row = kPanelColumns, point = kColumnTiles * row + 48, own = panels_ ? 0 : panel_;
+    const int64_t floats = kPoints<F> * point + own;
+    auto* points = static_cast<float*>(context.scratch(kPoints<F> * capacity * c_row_ * 4, kPointSlot));
+    auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
+    for (int64_t begin = 0; begin < in_.count; begin += capacity) {
+      const int64_t batch = std::min(capacity, in_.count - begin);
+      parallel(context, batch, 1, [&](int64_t first, int64_t last) { transform_inputs(points, capacity, begin, first, last); });
+      parallel(context, columns_ * cuts, 1, [&](int64_t first, int64_t last) {
+        float *made = buffers + omp_get_thread_num() * floats, *products = made + own;
+        for (int64_t item = first; item < last; ++item) {
+          const int64_t j = item / cuts, from = batch * (item % cuts) / cuts, to = batch * (item % cuts + 1) / cuts;
+          if (!panels_) make_panel<F>(filters_, j, 0, c_, made);
+          for (int64_t t = from; t < to; t += kColumnTiles) {
+            const int64_t tiles = std::min(kColumnTiles, to - t);
+            auto ahead = [&](int64_t p, int64_t call, int64_t calls, int64_t deep) {  // the transforms at the next point
+              return Ahead::share(points + (std::min(p + 1, kPoints<F> - 1) * capacity + t) * c_row_, tiles * c_row_ * 4, call, calls, deep);
+            };
+            multiply(points + t * c_row_, capacity, tiles, j, panels_ ? panels_ + j * panel_ : made, {products, row, point}, ahead);
+            transform_outputs({products - j * kPanelColumns, row, point}, begin + t, tiles, j * kPanelColumns, std::min(k_, (j + 1) * kPanelColumns));
+          }
+        }
+      });
     }
   }
 
-  int64_t columns() const { return (k_ + kPanelColumns - 1) / kPanelColumns; }
-
-  // B' d B of tiles first..last of the block that starts at tile `begin`.
-  void transform_inputs(const Block& block, int64_t begin, int64_t first, int64_t last) const {
+  // B' d B of tiles first..last of those that start at tile `begin`.
+  void transform_inputs(float* points, int64_t capacity, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t)
       in_.template read<F::kIn>(x_, begin + t, pad_, [&](int64_t i, int64_t lanes, const Transformed<F>& d) {
         Transformed<F> u;
         both<F::kIn, F::kIn>(F::input, d, u);
-        store_points(u, block.points + t * block.c_row + i, block.capacity * block.c_row, lanes);
+        store_points(u, points + t * c_row_ + i, capacity * c_row_, lanes);
       });
   }
 
-  // The panels of filters first..last, all points' counted through; meanwhile the images of tiles `next`.. are brought in.
-  void multiply(const Block& block, int64_t tiles, int64_t first, int64_t last, int64_t next) const {
-    const int64_t pieces = (c_ + kDepth - 1) / kDepth, calls = (last - first) * pieces * ((tiles + kPanelRows - 1) / kPanelRows);
-    const auto [from, bytes] = in_.rows_of(x_, next, std::min(next + tiles, in_.count));
-    int64_t call = 0;
-    for (int64_t item = first; item < last; ++item) {
-      int64_t p = item / columns(), j = item % columns() * kPanelColumns;
-      for (int64_t l = 0; l < c_; l += kDepth)
+  // The products of `tiles` tiles with panel j at all points; ahead(point, call, calls, depth): what a call brings in meanwhile.
+  template <class A>
+  void multiply(const float* points, int64_t capacity, int64_t tiles, int64_t j, const float* panel, const Products& to, A&& ahead) const {
+    const int64_t n = std::min(kPanelColumns, k_ - j * kPanelColumns);
+    const int64_t pieces = (c_ + kDepth - 1) / kDepth, calls = pieces * ((tiles + kPanelRows - 1) / kPanelRows);
+    for (int64_t p = 0; p < kPoints<F>; ++p)
+      for (int64_t l = 0, call = 0; l < c_; l += kDepth)
         for (int64_t i = 0; i < tiles; i += kPanelRows, ++call) {
           int64_t deep = std::min(kDepth, c_ - l);
-          multiply_rows(deep, block.points + (p * block.capacity + i) * block.c_row + l, block.c_row,
-                        panels_ + p * matrix_ + j * c_ + l * kPanelColumns, block.products + (p * block.capacity + i) * block.k_row + j,
-                        block.k_row, std::min(kPanelRows, tiles - i), std::min(kPanelColumns, k_ - j), l > 0,
-                        Ahead::share(from, bytes, call, calls, deep));
+          multiply_rows(deep, points + (p * capacity + i) * c_row_ + l, c_row_, panel + (p * c_ + l) * kPanelColumns,
+                        to.data + p * to.point + i * to.row, to.row, std::min(kPanelRows, tiles - i), n, l > 0, ahead(p, call, calls, deep));
         }
-    }
   }
 
-  // A' m A of tiles first..last.
-  void transform_outputs(const Block& block, int64_t begin, int64_t first, int64_t last) const {
-    for (int64_t t = first; t < last; ++t)
-      out_.write(y_, begin + t, epilogue_, streams_, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
+  // A' m A of tiles begin.., `tiles` of them, at columns first..last.
+  void transform_outputs(const Products& from, int64_t begin, int64_t tiles, int64_t first, int64_t last) const {
+    for (int64_t t = 0; t < tiles; ++t)
+      out_.write(y_, begin + t, first, last, epilogue_, streams_, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
         Transformed<F> m;
-        load_points(m, block.products + t * block.k_row + i, block.capacity * block.k_row, lanes);
+        load_points(m, from.data + t * from.row + i, from.point, lanes);
         both<F::kIn, F::kOut>(F::output, m, d);
       });
     if (streams_) stream_end();
   }
 
   Tiles<F::kOut> in_, out_;
-  const float *x_, *panels_;
+  const float* x_;
+  const Filters filters_;
+  const float* panels_ = nullptr;  // [column][point][depth][kPanelColumns], unless made where they are used
   float* y_;
   int64_t pad_;
-  const Epilogue* epilogue_;
-  int64_t c_, k_, matrix_;
+  const Epilogue epilogue_;
+  int64_t c_, k_, c_row_, columns_, panel_;
   bool streams_;
 };
 
@@ -160,26 +202,17 @@ bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
          y[1] >= 4 && y[2] >= 4 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* epilogue, FilterOrder* order) {
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order) {
   with_tiles(y.shape, [&](auto f) {
-    using F = decltype(f);
-    static const char maker = 0;
-    const int64_t k = w.shape[0], c = w.shape[3];
-    const void* panels = ordered_filters(context, order, &maker, w.data, panel_floats<F>(c, k) * 4, kPanelSlot, [&](void* to) {
-      make_panels<F>(context, w.as<float>(), k, c, false, static_cast<float*>(to));
-    });
-    Correlation<F>(x.as<float>(), x.shape, static_cast<const float*>(panels), y.as<float>(), y.shape, window.pad, epilogue).run(context);
+    Filters filters{w.as<float>(), w.shape[0], w.shape[3], false};
+    Correlation<decltype(f)>(x.as<float>(), x.shape, filters, y.as<float>(), y.shape, window.pad, epilogue).run(context, order);
   });
 }
 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
-  Epilogue epilogue{{}, onto, false};
   with_tiles(dx.shape, [&](auto f) {
-    using F = decltype(f);
-    const int64_t k = w.shape[0], c = w.shape[3];
-    auto* panels = static_cast<float*>(context.scratch(panel_floats<F>(k, c) * 4, kPanelSlot));
-    make_panels<F>(context, w.as<float>(), k, c, true, panels);
-    Correlation<F>(dy.as<float>(), dy.shape, panels, dx.as<float>(), dx.shape, 2 - window.pad, onto ? &epilogue : nullptr).run(context);
+    Filters filters{w.as<float>(), w.shape[0], w.shape[3], true};
+    Correlation<decltype(f)>(dy.as<float>(), dy.shape, filters, dx.as<float>(), dx.shape, 2 - window.pad, {{}, onto, false}).run(context, nullptr);
   });
 }
 

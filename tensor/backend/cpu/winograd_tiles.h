@@ -46,26 +46,24 @@ struct Tiles {
     int64_t pitch = width * channels, end = std::min(row(last - 1) + step, count / (down * across) * height);
     return {x + row(first) * pitch, (end - row(first)) * pitch * int64_t(sizeof(float))};
   }
-  /// Writes the pixels of a tile, f(c, lanes, d) giving them; past the cache if `streamed`.
+  /// Writes the pixels of a tile at channels first..last, f(c, lanes, d) giving them; past the cache if `streamed`.
   template <class F>
-  PLUMAGE_INLINE void write(float* y, int64_t tile, const Epilogue* epilogue, bool streamed, F&& f) const {
+  PLUMAGE_INLINE void write(float* y, int64_t tile, int64_t first, int64_t last, const Epilogue& epilogue, bool streamed, F&& f) const {
     int64_t top = tile / across % down * step, left = tile % across * step;
     int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
     float* corner = y + place;
-    const float* residual = epilogue && epilogue->residual ? epilogue->residual.as<float>() + place : nullptr;
+    const float* residual = epilogue.residual ? epilogue.residual.as<float>() + place : nullptr;
     int64_t rows = std::min<int64_t>(step, height - top), columns = std::min<int64_t>(step, width - left);
-    for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
+    for_vectors(first, last, [&](int64_t c, int64_t lanes) {
       V d[step][step];
       f(c, lanes, d);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < columns; ++j) {
           int64_t at = (i * width + j) * channels + c;
           V v = d[i][j];
-          if (epilogue) {
-            if (epilogue->shift) v += load_n(epilogue->shift.as<float>() + c, lanes);
-            if (residual) v += load_n(residual + at, lanes);
-            if (epilogue->relu) v = vrelu(v);
-          }
+          if (epilogue.shift) v += load_n(epilogue.shift.as<float>() + c, lanes);
+          if (residual) v += load_n(residual + at, lanes);
+          if (epilogue.relu) v = vrelu(v);
           if (streamed) stream(corner + at, v);
           else store_n(corner + at, v, lanes);
         }
