@@ -2,6 +2,8 @@
 // the inner kernel (gemm_tile.h) reads them; it keeps kPanelRows x kPanelColumns sums in registers. bf16 becomes f32 in the packing.
 #include "tensor/backend/cpu/gemm_tile.h"
 
+#include <type_traits>
+
 namespace plumage::cpu {
 namespace {
 
@@ -47,36 +49,35 @@ void pack_turned(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
   }
 }
 
-template <int64_t kRows>
-PLUMAGE_INLINE void put_tile(const Tile<kRows>& sums, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
-  if (m == kRows && n == kPanelColumns) {
+template <int64_t kRows, int64_t kVectors>
+PLUMAGE_INLINE void put_tile(const Tile<kRows, kVectors>& sums, float* c, int64_t ldc, int64_t m, int64_t n, bool add) {
+  constexpr int64_t kWidth = kVectors * kLanes;
+  if (m == kRows && n == kWidth) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kRows; ++i) {
-      float* row = c + i * ldc;
-      store(row, add ? sums[i][0] + load(row) : sums[i][0]);
-      store(row + kLanes, add ? sums[i][1] + load(row + kLanes) : sums[i][1]);
-    }
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int h = 0; h < kVectors; ++h) {
+        float* to = c + i * ldc + h * kLanes;
+        store(to, add ? sums[i][h] + load(to) : sums[i][h]);
+      }
     return;
   }
-  float tile[kRows * kPanelColumns];
+  float tile[kRows * kWidth];
 #pragma GCC unroll 12
-  for (int i = 0; i < kRows; ++i) {
-    store(tile + i * kPanelColumns, sums[i][0]);
-    store(tile + i * kPanelColumns + kLanes, sums[i][1]);
-  }
+  for (int i = 0; i < kRows; ++i)
+    for (int h = 0; h < kVectors; ++h) store(tile + i * kWidth + h * kLanes, sums[i][h]);
   for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kPanelColumns + j] + (add ? c[i * ldc + j] : 0.f);
+    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = tile[i * kWidth + j] + (add ? c[i * ldc + j] : 0.f);
 }
 
-// The first kRows rows of panels.
-template <int64_t kRows>
-void multiply_part(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
-                   Ahead ahead) {
+// Rows a[i * row + l * step], the first kRows of them, times a panel, its first kVectors vectors.
+template <int64_t kRows, int64_t kVectors>
+void multiply(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
+              Ahead ahead) {
   if (!ahead.at) ahead.at = reinterpret_cast<const char*>(b);
-  Tile<kRows> sums = {};
-  if (a_step == kPanelRows) accumulate<true>(depth, a, 1, kPanelRows, b, sums, ahead);
-  else accumulate<true>(depth, a, 1, a_step, b, sums, ahead);
-  put_tile<kRows>(sums, c, ldc, m, n, add);
+  Tile<kRows, kVectors> sums = {};
+  accumulate<true>(depth, a, row, step, b, sums, ahead);
+  put_tile<kRows, kVectors>(sums, c, ldc, m, n, add);
 }
 
 }  // namespace
@@ -99,15 +100,19 @@ void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
 void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
                      bool add, Ahead ahead) {
   constexpr int64_t kThird = kPanelRows / 3;  // channels are seldom a multiple of kPanelRows
-  auto multiply = m <= kThird ? multiply_part<kThird> : m <= 2 * kThird ? multiply_part<2 * kThird> : multiply_part<kPanelRows>;
-  multiply(depth, a, a_step, b, c, ldc, m, n, add, ahead);
+  auto with = [&](auto vectors) {
+    constexpr int64_t kVectors = decltype(vectors)::value;
+    auto f = m <= kThird ? multiply<kThird, kVectors> : m <= 2 * kThird ? multiply<2 * kThird, kVectors> : multiply<kPanelRows, kVectors>;
+    f(depth, a, 1, a_step, b, c, ldc, m, n, add, ahead);
+  };
+  if (n <= kLanes) with(std::integral_constant<int64_t, 1>());
+  else with(std::integral_constant<int64_t, 2>());
 }
 
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
                    Ahead ahead) {
-  Sums sums = {};
-  accumulate<true>(depth, a, row, 1, b, sums, ahead);
-  put_tile<kPanelRows>(sums, c, ldc, m, n, add);
+  auto f = n <= kLanes ? multiply<kPanelRows, 1> : multiply<kPanelRows, 2>;
+  f(depth, a, row, 1, b, c, ldc, m, n, add, ahead);
 }
 
 int64_t gemm_buffer_size() { return kTall * kDepth + kWide * kDepth; }

@@ -4,24 +4,25 @@
 
 namespace plumage::cpu {
 
-/// A tile of sums, two vectors a row.
-template <int64_t kRows> using Tile = V[kRows][2];
+/// A tile of sums, kVectors a row: two, or one where there are few columns.
+template <int64_t kRows, int64_t kVectors = 2> using Tile = V[kRows][kVectors];
 using Sums = Tile<kPanelRows>;
 
 /// sums += rows a[i * row + l * step] times panel of b, over l < depth. Three rows from each pointer are
 /// addressed without further registers.
-template <bool kAhead = false, int64_t kRows>
-PLUMAGE_INLINE void accumulate(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, Tile<kRows>& sums, Ahead ahead = {}) {
+template <bool kAhead = false, int64_t kRows, int64_t kVectors>
+PLUMAGE_INLINE void accumulate(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, Tile<kRows, kVectors>& sums,
+                               Ahead ahead = {}) {
   const float *a0 = a, *a1 = a + (kRows > 3 ? 3 : 0) * row, *a2 = a + (kRows > 6 ? 6 : 0) * row, *a3 = a + (kRows > 9 ? 9 : 0) * row;
   for (int64_t l = 0; l < depth; ++l, b += kPanelColumns) {
-    V b0 = load(b), b1 = load(b + kLanes);
+    V b0 = load(b), b1 = kVectors > 1 ? load(b + kLanes) : V{};
     if constexpr (kAhead) __builtin_prefetch(ahead.at, 0, 2), ahead.at += ahead.step;
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       const float* from = i < 3 ? a0 : i < 6 ? a1 : i < 9 ? a2 : a3;
       V x = splat(from[(i % 3) * row]);
       sums[i][0] += x * b0;
-      sums[i][1] += x * b1;
+      if constexpr (kVectors > 1) sums[i][1] += x * b1;
     }
     a0 += step;
     a1 += step;
