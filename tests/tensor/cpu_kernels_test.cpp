@@ -84,6 +84,9 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{24, 3, 5, 16}, {16, 2, 4, 16}, 1, 3},    //   places that no tap reaches
       {{2, 14, 14, 3}, {64, 7, 7, 3}, 2, 3},     // the stem
       {{1, 9, 9, 16}, {3, 3, 3, 16}, 1, 1},      // the picture layer of a decoder
+      {{2, 11, 10, 35}, {4, 5, 3, 35}, 2, 3},    //   few filters of other sizes
+      {{3, 7, 6, 40}, {1, 1, 2, 40}, 1, 0},      //   one filter
+      {{1, 5, 3, 17}, {2, 3, 3, 17}, 3, 1},      //   images narrower than what is computed at a time
       {{2, 12, 10, 32}, {48, 3, 3, 32}, 1, 1},   // 3x3, stride 1
       {{1, 13, 7, 64}, {64, 3, 3, 64}, 1, 1},    // by Winograd: odd sizes
       {{2, 6, 9, 35}, {70, 3, 3, 35}, 1, 0},    //   channels that do not fill vectors, no padding
@@ -245,6 +248,7 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1},    //   fewer of their panels than threads
       {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     // tap by tap, slices of the pixels
+      {{5, 33, 31, 16}, {3, 3, 3, 16}, 1, 1},      // few filters
   };
   for (const Convolution& c : list)
     for (DType dtype : {DType::f32, DType::bf16}) {

@@ -1,5 +1,5 @@
 // Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, one_pixel.cpp, tap_products.cpp, few_pixels.cpp,
-// onednn_conv.cpp, im2col.cpp.
+// few_filters.cpp, onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
 #include <cstring>
@@ -89,6 +89,7 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window);
   if (few_pixels::fits(x.shape, w.shape, y.shape, x.dtype)) return few_pixels::conv2d(context, x, w, y, window);
   if (one_pixel::fits(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d(context, x, w, y, window);
+  if (few_filters::fits(w.shape)) return few_filters::conv2d(context, x, w, y, window);
   if (!onednn::conv2d(context, x, w, y, window)) im2col::conv2d(context, x, w, y, window);
 }
 
@@ -140,6 +141,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   if (empty(x.shape, dw.shape, dy.shape)) return clear(dw);
   if (winograd::fits(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
   if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
+  if (few_filters::fits(dw.shape)) return few_filters::conv2d_dw(context, x, dy, dw, window);
   if (tap_products::fits(dw.shape, x.dtype)) return tap_products::conv2d_dw(context, x, dy, dw, window);
   if (!onednn::conv2d_dw(context, x, dy, dw, window)) im2col::conv2d_dw(context, x, dy, dw, window);
 }

@@ -32,6 +32,13 @@ void conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace few_pixels
 
+/// At most four filters: vectors of channels.
+namespace few_filters {
+bool fits(const Shape& w);
+void conv2d(Context& context, In x, In w, Out y, Window window);
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace few_filters
+
 /// 3x3 filters, stride 1: F(4x4, 3x3), on maps of few pixels F(2x2, 3x3).
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
