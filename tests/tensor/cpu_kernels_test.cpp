@@ -99,7 +99,9 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{3, 9, 7, 35}, {70, 1, 1, 35}, 1, 0},    //   channels and pixels that fill neither vectors nor tiles
       {{2, 15, 13, 33}, {40, 1, 1, 33}, 2, 0},  //   stride 2
       {{5, 16, 16, 500}, {130, 1, 1, 500}, 1, 0},  //   chunks of several blocks
-      {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},    //   large filters
+      {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},  //   large filters
+      {{2, 17, 18, 16}, {17, 3, 3, 16}, 1, 1},  //   few channels
+      {{1, 16, 16, 23}, {16, 3, 3, 23}, 1, 1},  //
       {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 1},     // tap by tap
       {{4, 17, 19, 40}, {70, 3, 3, 40}, 2, 1},     //   channels that fill no panel
       {{2, 20, 21, 33}, {300, 2, 3, 33}, 3, 2},    //   dy is copied; places that no tap reaches

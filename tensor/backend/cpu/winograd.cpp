@@ -198,7 +198,8 @@ class Correlation {
 }  // namespace
 
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
-  return type == DType::f32 && w[1] == 3 && w[2] == 3 && window.stride == 1 && window.pad <= 2 && w[0] >= 16 && w[3] >= 16 &&
+  const int64_t least = y[1] >= 16 && y[2] >= 16 ? 16 : 32;  // channels: small maps of fewer have better kernels
+  return type == DType::f32 && w[1] == 3 && w[2] == 3 && window.stride == 1 && window.pad <= 2 && w[0] >= least && w[3] >= least &&
          y[1] >= 4 && y[2] >= 4 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
 }
 
