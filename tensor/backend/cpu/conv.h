@@ -69,6 +69,8 @@ bool conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue* 
 bool conv2d_dx(Context& context, In dy, In w, Out dx, Window window);
 bool conv2d_dx_onto(Context& context, In dy, In w, Out dx, Window window);  ///< dx += the gradient; 1x1 at stride 1 alone
 bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+/// It finds wider vectors on this machine than plumage was built for: what is bound by arithmetic is faster there.
+bool has_wider_vectors();
 }  // namespace onednn
 
 /// Any shape: a matrix product over the pixels under each window.

@@ -178,7 +178,9 @@ void forward(Context& context, In x, In w, Out y, Window window, const Epilogue&
 }
 
 // Deeper products need a copy of all pixels, large filters of few pixels one of their own.
-bool pays(int64_t depth, int64_t columns, int64_t pixels) { return depth >= 32 && depth <= kDeepest && columns >= 32 && depth * columns <= kDeepest * pixels; }
+bool pays(int64_t depth, int64_t columns, int64_t pixels) {
+  return depth >= 32 && depth <= kDeepest && columns >= 32 && depth * columns <= kDeepest * pixels && !onednn::has_wider_vectors();
+}
 bool one_pixel(const Shape& w, const Window& window, DType type) { return type == DType::f32 && w[1] == 1 && w[2] == 1 && window.pad == 0; }
 
 }  // namespace

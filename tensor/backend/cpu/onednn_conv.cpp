@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tensor/backend/cpu/onednn.h"
+#include "tensor/backend/cpu/simd.h"
 
 namespace plumage::cpu::onednn {
 namespace {
@@ -315,6 +316,14 @@ bool conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   return true;
 }
 
+bool has_wider_vectors() {
+#if defined(__x86_64__)
+  return kVectorBytes < 64 && __builtin_cpu_supports("avx512f");
+#else
+  return false;
+#endif
+}
+
 }  // namespace plumage::cpu::onednn
 
 #else
@@ -323,5 +332,6 @@ bool conv2d(Context&, In, In, Out, Window, const Epilogue*, FilterOrder*) { retu
 bool conv2d_dx(Context&, In, In, Out, Window) { return false; }
 bool conv2d_dx_onto(Context&, In, In, Out, Window) { return false; }
 bool conv2d_dw(Context&, In, In, Out, Window) { return false; }
+bool has_wider_vectors() { return false; }
 }  // namespace plumage::cpu::onednn
 #endif  // PLUMAGE_HAS_ONEDNN

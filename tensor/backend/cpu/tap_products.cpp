@@ -104,7 +104,7 @@ class FilterGradient {
 
 // One tap has few panels to copy dy for.
 bool fits(const Shape& w, DType type) {
-  return type == DType::f32 && w[0] >= 32 && w[3] >= 32 && (w[1] * w[2] > 1 || (w[0] <= kInPlace && w[3] <= 2 * kPanelColumns));
+  return type == DType::f32 && !onednn::has_wider_vectors() && w[0] >= 32 && w[3] >= 32 && (w[1] * w[2] > 1 || (w[0] <= kInPlace && w[3] <= 2 * kPanelColumns));
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) { FilterGradient(x, dy, dw, window).run(context); }
