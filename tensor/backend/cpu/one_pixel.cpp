@@ -11,6 +11,7 @@ namespace {
 constexpr int kCopySlot = 0, kPanelSlot = 1, kSumSlot = 3;
 constexpr int64_t kDeepest = 512;        // twelve rows of this stay in the first cache and do not fight for its lines
 constexpr int64_t kBlockFloats = 65536;  // of pixels: with the next ones and the filters that meet them in the second cache
+constexpr int64_t kPanelsFloats = 80000;  // of the panels that a tile's rows meet before the next rows do: results lie side by side
 constexpr int64_t kTallest = 16 * kPanelRows;
 constexpr int64_t kChunks = 64;  // of a group's pixels, at most
 
@@ -35,7 +36,8 @@ class Product {
  public:
   Product(const Pixels& pixels, const float* panels, Out y, const Epilogue& epilogue, const MomentSums* sums)
       : pixels_(pixels), panels_(panels), y_(y.as<float>()), epilogue_(epilogue), sums_(sums), depth_(pixels.channels),
-        pitch_(round_up(depth_, 16) + 16), columns_(y.shape[3]), tall_(tall(depth_)), groups_(sums ? sums->groups : 1),
+        pitch_(round_up(depth_, 16) + 16), columns_(y.shape[3]), tall_(tall(depth_)),
+        across_(std::max<int64_t>(kPanelsFloats / (depth_ * kPanelColumns), 1)), groups_(sums ? sums->groups : 1),
         chunks_(chunks_of(y.shape, depth_, groups_)), streams_(streams(y_, y.count(), columns_) && epilogue.residual.data != y.data) {}
 
   /// Of a group's pixels: each is summed up for itself, and the work of one thread.
@@ -46,7 +48,7 @@ class Product {
 
   void run(Context& context) const {
     const int64_t parts = groups_ * chunks_.number, panels = (columns_ + kPanelColumns - 1) / kPanelColumns;
-    const int64_t cuts = std::clamp<int64_t>(kChunks / 2 / parts, 1, std::max<int64_t>(panels / 4, 1));  // of the columns, where pixels are few
+    const int64_t cuts = std::clamp<int64_t>(kChunks / 2 / parts, 1, std::max<int64_t>(panels / 4, 1));  // of the columns: pixels are few
     auto* copies = static_cast<float*>(context.scratch(context.threads() * tall_ * pitch_ * 4, kCopySlot));
     parallel(context, parts * cuts, 1, [&](int64_t first, int64_t last) {
       float* copy = copies + omp_get_thread_num() * tall_ * pitch_;
@@ -72,7 +74,9 @@ class Product {
       const int64_t tiles = (rows + kPanelRows - 1) / kPanelRows, calls = tiles * (last - first);
       copy_rows(top, rows, copy);
       for (int64_t call = 0; call < calls; ++call) {
-        int64_t i = call % tiles * kPanelRows, j = (first + call / tiles) * kPanelColumns;
+        const int64_t begun = call / (tiles * across_) * across_, across = std::min(across_, last - first - begun);
+        const int64_t in_group = call - begun * tiles;
+        const int64_t i = in_group / across * kPanelRows, j = (first + begun + in_group % across) * kPanelColumns;
         Tile tile{top + i, j, std::min(kPanelRows, rows - i), std::min(kPanelColumns, columns_ - j),
                   sums_ ? sums_->of(group, chunk) + j : nullptr, top + i == begin};
         bool copied = i >= in_place(rows);
@@ -153,7 +157,7 @@ class Product {
   float* y_;
   const Epilogue epilogue_;
   const MomentSums* sums_;
-  int64_t depth_, pitch_, columns_, tall_, groups_;
+  int64_t depth_, pitch_, columns_, tall_, across_, groups_;
   Chunks chunks_;
   bool streams_;
 };

@@ -34,7 +34,8 @@ class FilterGradient {
     parallel(context, slices_.number * tall_.number * cuts_.number, 1, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
         int64_t slice = task / (tall_.number * cuts_.number);
-        add_up(slice, task / cuts_.number % tall_.number, task % cuts_.number, sums + slice * floats, copies + omp_get_thread_num() * of_thread);
+        add_up(slice, task / cuts_.number % tall_.number, task % cuts_.number, sums + slice * floats,
+               copies + omp_get_thread_num() * of_thread);
       }
     });
     if (slices_.number > 1)
@@ -55,17 +56,19 @@ class FilterGradient {
     float *panel = buffer, *copy = buffer + kDepth * kPanelColumns;
     for (int64_t m = slices_.begin(slice); m < slices_.end(slice); m += kDepth) {
       const int64_t pixels = std::min(kDepth, slices_.end(slice) - m), next = m + pixels, following = std::min(kDepth, slices_.count - next);
+      const int64_t dy_bytes = following * k_ * 4, x_bytes = following * window_.stride * window_.stride * c_ * 4;  // of the next pixels
       const float* dy = dy_ + m * k_ + k;
       for (int64_t i = 0; i < pixels && !in_place_; ++i) std::memcpy(copy + i * pitch_, dy + i * k_, size_t(tall) * sizeof(float));
       int64_t call = 0;
       for (int64_t j = cuts_.begin(cut); j < cuts_.end(cut); ++j) {
         const int64_t tap = j / panels_of_tap_, c = j % panels_of_tap_ * kPanelColumns, n = std::min(kPanelColumns, c_ - c);
         gather(m, pixels, tap, c, n, panel);
-        for (int64_t i = 0; i < tall; i += kPanelRows, ++call)
-          multiply_panels(pixels, in_place_ ? dy + i : copy + i, in_place_ ? k_ : pitch_, panel, sums + (k + i) * row + tap * c_ + c, row,
-                          std::min(kPanelRows, tall - i), n, m > slices_.begin(slice),
-                          call < half ? Ahead::share(dy_ + next * k_, following * k_ * 4, call, half, pixels)
-                                      : Ahead::share(seen_by(next), following * window_.stride * window_.stride * c_ * 4, call - half, calls - half, pixels));
+        for (int64_t i = 0; i < tall; i += kPanelRows, ++call) {
+          Ahead ahead = call < half ? Ahead::share(dy_ + next * k_, dy_bytes, call, half, pixels)
+                                    : Ahead::share(seen_by(next), x_bytes, call - half, calls - half, pixels);
+          multiply_panels(pixels, in_place_ ? dy + i : copy + i, in_place_ ? k_ : pitch_, panel,
+                          sums + (k + i) * row + tap * c_ + c, row, std::min(kPanelRows, tall - i), n, m > slices_.begin(slice), ahead);
+        }
       }
     }
   }
@@ -102,9 +105,10 @@ class FilterGradient {
 
 }  // namespace
 
-// One tap has few panels to copy dy for.
+// Where panels are few, dy must be read where it lies.
 bool fits(const Shape& w, DType type) {
-  return type == DType::f32 && !onednn::has_wider_vectors() && w[0] >= 32 && w[3] >= 32 && (w[1] * w[2] > 1 || (w[0] <= kInPlace && w[3] <= 2 * kPanelColumns));
+  const bool many_panels = w[1] * w[2] > 1, in_place = w[0] <= kInPlace && w[3] <= 2 * kPanelColumns;
+  return type == DType::f32 && !onednn::has_wider_vectors() && w[0] >= 32 && w[3] >= 32 && (many_panels || in_place);
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) { FilterGradient(x, dy, dw, window).run(context); }

@@ -21,7 +21,7 @@ struct Filters {
   int64_t k, c;
   bool turned;
   int64_t depth() const { return turned ? k : c; }
-  int64_t columns() const { return (turned ? c : k); }
+  int64_t columns() const { return turned ? c : k; }
   int64_t panels() const { return (columns() + kPanelColumns - 1) / kPanelColumns; }
 };
 
@@ -44,8 +44,9 @@ void make_panel(const Filters& from, int64_t j, int64_t first, int64_t last, flo
         Transformed<F> u;
 #pragma GCC unroll 9
         for (int tap = 0; tap < 9; ++tap)
-          g[tap / 3][tap % 3] = from.turned ? load_n(from.w + ((begin + l) * 9 + 8 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
-                                            : load(laid_out + (tap * kPiece + l) * kPanelColumns + i);
+          g[tap / 3][tap % 3] =
+              from.turned ? load_n(from.w + ((begin + l) * 9 + 8 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
+                          : load(laid_out + (tap * kPiece + l) * kPanelColumns + i);
         both<3, F::kIn>(F::filter, g, u);
         store_points(u, panel + (begin + l) * kPanelColumns + i, kPanelColumns * from.depth(), kLanes);
       }
@@ -68,7 +69,8 @@ void make_panels(Context& context, const Filters& from, float* panels) {
 template <class F>
 class Correlation {
  public:
-  Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad, const Epilogue& epilogue)
+  Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad,
+              const Epilogue& epilogue)
       : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), filters_(filters), y_(y), pad_(pad),
         epilogue_(epilogue), c_(in_.channels), k_(out_.channels), c_row_(padded(c_, 16) + 16), columns_(filters.panels()),
         panel_(panel_floats<F>(c_)), streams_(streams(y, y_shape.count(), k_) && epilogue.residual.data != y) {}
@@ -114,7 +116,8 @@ class Correlation {
           auto ahead = [&, images = images, bytes = bytes](int64_t point, int64_t call, int64_t calls, int64_t deep) {
             return Ahead::share(images, bytes, (j * kPoints<F> + point) * calls + call, columns_ * kPoints<F> * calls, deep);
           };
-          multiply(points, capacity, tiles, j, panels_ + j * panel_, {products.data + j * kPanelColumns, products.row, products.point}, ahead);
+          multiply(points, capacity, tiles, j, panels_ + j * panel_, {products.data + j * kPanelColumns, products.row, products.point},
+                   ahead);
         }
         transform_outputs(products, begin, tiles, 0, k_);
       }
@@ -142,7 +145,8 @@ class Correlation {
               return Ahead::share(points + (std::min(p + 1, kPoints<F> - 1) * capacity + t) * c_row_, tiles * c_row_ * 4, call, calls, deep);
             };
             multiply(points + t * c_row_, capacity, tiles, j, panels_ ? panels_ + j * panel_ : made, {products, row, point}, ahead);
-            transform_outputs({products - j * kPanelColumns, row, point}, begin + t, tiles, j * kPanelColumns, std::min(k_, (j + 1) * kPanelColumns));
+            transform_outputs({products - j * kPanelColumns, row, point}, begin + t, tiles, j * kPanelColumns,
+                              std::min(k_, (j + 1) * kPanelColumns));
           }
         }
       });
@@ -213,7 +217,8 @@ void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   with_tiles(dx.shape, [&](auto f) {
     Filters filters{w.as<float>(), w.shape[0], w.shape[3], true};
-    Correlation<decltype(f)>(dy.as<float>(), dy.shape, filters, dx.as<float>(), dx.shape, 2 - window.pad, {{}, onto, false}).run(context, nullptr);
+    Correlation<decltype(f)>(dy.as<float>(), dy.shape, filters, dx.as<float>(), dx.shape, 2 - window.pad, {{}, onto, false})
+        .run(context, nullptr);
   });
 }
 

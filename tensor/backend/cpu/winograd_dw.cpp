@@ -110,12 +110,14 @@ class FilterGradient {
   // sums[point][K][C] of panels first..last of x's channels, all points' counted through; meanwhile the images of tiles `next`.. are
   // brought in.
   void multiply(const Batch& batch, int64_t tiles, float* sums, bool add, int64_t first, int64_t last, int64_t next) const {
-    const int64_t across = (k_ + kPanelRows - 1) / kPanelRows, calls = (last - first) * across, half = calls / 2, end = std::min(next + tiles, in_.count);
+    const int64_t across = (k_ + kPanelRows - 1) / kPanelRows, calls = (last - first) * across, half = calls / 2;
+    const int64_t end = std::min(next + tiles, in_.count);
     const auto [x, x_bytes] = in_.rows_of(x_, next, end);
     const auto [dy, dy_bytes] = out_.rows_of(dy_, next, end);
     for (int64_t call = 0; call < calls; ++call) {
       int64_t item = first + call / across, p = item / columns(), j = item % columns() * kPanelColumns, i = call % across * kPanelRows;
-      Ahead ahead = call < half ? Ahead::share(x, x_bytes, call, half, tiles) : Ahead::share(dy, dy_bytes, call - half, calls - half, tiles);
+      Ahead ahead = call < half ? Ahead::share(x, x_bytes, call, half, tiles)
+                                : Ahead::share(dy, dy_bytes, call - half, calls - half, tiles);
       multiply_panels(tiles, batch.a.at(p, 0, i), batch.a.unit, batch.b.at(p, 0, j), sums + (p * k_ + i) * c_ + j, c_,
                       std::min(kPanelRows, k_ - i), std::min(kPanelColumns, c_ - j), add, ahead);
     }
