@@ -67,7 +67,8 @@ void compute(const Geometry& at, const T* x, const float* w, T* y, int64_t row, 
         for (int k = 0; k < kFilters; ++k) filters[k] = load_n(taps + k * of_filter + c, lanes);
 #pragma GCC unroll 4
         for (int i = 0; i < kPixels; ++i) {
-          V pixel = seen(i) ? load_n(from + i * at.stride * at.channels + c, lanes) : V{};
+          if (!seen(i)) continue;
+          V pixel = load_n(from + i * at.stride * at.channels + c, lanes);
 #pragma GCC unroll 4
           for (int k = 0; k < kFilters; ++k) sums[i * kMostFilters + k] += filters[k] * pixel;
         }
