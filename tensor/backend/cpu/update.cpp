@@ -92,7 +92,11 @@ void squared_norm(Context& context, std::span<const NormSlot> slots, Out y) {
       visit_float(piece.slot->x.dtype, [&](auto zero) {
         const auto* x = piece.slot->x.as<decltype(zero)>();
         double lanes[kLanes] = {};
-        for (int64_t i = piece.begin; i < piece.end; ++i) lanes[i % kLanes] += double(float(x[i])) * double(float(x[i]));
+        auto add = [&](int64_t i, int lane) { lanes[lane] += double(float(x[i])) * double(float(x[i])); };
+        int64_t i = piece.begin;
+        for (; i + kLanes <= piece.end; i += kLanes)
+          for (int lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
+        for (; i < piece.end; ++i) add(i, int(i % kLanes));
         for (double lane : lanes) piece.sum += lane;
       });
     }
