@@ -98,16 +98,16 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{2, 14, 14, 64}, {96, 1, 1, 64}, 1, 0},  // one pixel
       {{3, 9, 7, 35}, {70, 1, 1, 35}, 1, 0},    //   channels and pixels that fill neither vectors nor tiles
       {{2, 15, 13, 33}, {40, 1, 1, 33}, 2, 0},  //   stride 2
-      {{5, 16, 16, 500}, {130, 1, 1, 500}, 1, 0},  //   chunks of several blocks
+      {{5, 16, 16, 500}, {200, 1, 1, 500}, 1, 0},  //   chunks of several blocks, panels in two groups
+      {{2, 8, 8, 64}, {500, 1, 1, 64}, 1, 0},      //   few pixels: the columns are cut
       {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},  //   large filters
       {{2, 17, 18, 16}, {17, 3, 3, 16}, 1, 1},  //   few channels
-      {{1, 16, 16, 23}, {16, 3, 3, 23}, 1, 1},  //
+      {{1, 16, 16, 23}, {16, 3, 3, 23}, 1, 1},  //   of which one vector is filled
       {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 1},     // tap by tap
       {{4, 17, 19, 40}, {70, 3, 3, 40}, 2, 1},     //   channels that fill no panel
       {{2, 20, 21, 33}, {300, 2, 3, 33}, 3, 2},    //   dy is copied; places that no tap reaches
       {{1, 12, 12, 32}, {600, 3, 3, 32}, 2, 0},    //   filters in two pieces
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     //   slices of the pixels
-      {{1, 8, 8, 300}, {100, 1, 1, 300}, 1, 0},  //   few pixels: the columns are cut
       {{2, 9, 7, 150}, {33, 3, 3, 150}, 1, 2},  //   deeper than what a thread transforms at a time, more padding
   };
   uint64_t step = 1000;
@@ -250,6 +250,7 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1},    //   fewer of their panels than threads
       {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     // tap by tap, slices of the pixels
+      {{2, 8, 8, 64}, {500, 1, 1, 64}, 1, 0},      // one pixel, the columns are cut
       {{5, 33, 31, 16}, {3, 3, 3, 16}, 1, 1},      // few filters
   };
   for (const Convolution& c : list)

@@ -149,7 +149,7 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   const Geometry at(x.shape, dw.shape, dy.shape, window);
-  const int64_t floats = (dw.count() + 15) / 16 * 16;
+  const int64_t floats = round_up(dw.count(), 16);
   const Chunks slices(dy.shape[0] * at.down, 1, kSlices);
   auto* sums = static_cast<float*>(context.scratch(slices.number * floats * 4, kSlot));
   visit_fast(x.dtype, [&](auto type) {

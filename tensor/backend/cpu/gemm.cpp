@@ -9,8 +9,6 @@ namespace {
 
 constexpr int64_t kDepth = 256, kTall = 20 * kPanelRows, kWide = 64 * kPanelColumns;
 
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
 // In registers: rows become columns by exchanging the off-diagonal quarters of ever larger squares.
 PLUMAGE_INLINE void transpose(V (&v)[kLanes]) {
 #pragma GCC unroll 4
@@ -134,7 +132,7 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, Matrix<T> a, Matrix<T> b, floa
         for (int64_t j = 0; j < wide; j += kPanelColumns)
           for (int64_t i = 0; i < tall; i += kPanelRows)
             multiply_panels(depth, packed_a + i * depth, kPanelRows, packed_b + j * depth, c + (i0 + i) * ldc + j0 + j, ldc,
-                   std::min(kPanelRows, tall - i), std::min(kPanelColumns, wide - j), onto, {});
+                   std::min(kPanelRows, tall - i), std::min(kPanelColumns, wide - j), onto);
       }
     }
   }

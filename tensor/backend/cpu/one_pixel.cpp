@@ -15,7 +15,6 @@ constexpr int64_t kPanelsFloats = 80000;  // of the panels that a tile's rows me
 constexpr int64_t kTallest = 16 * kPanelRows;
 constexpr int64_t kChunks = 64;  // of a group's pixels, at most
 
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 int64_t pixels_of(const Shape& image) { return image[0] * image[1] * image[2]; }
 
 // The pixels that the filters see, as rows of a matrix.
@@ -43,11 +42,11 @@ class Product {
   /// Of a group's pixels: each is summed up for itself, and the work of one thread.
   static Chunks chunks_of(const Shape& y, int64_t depth, int64_t groups) {
     int64_t rows = pixels_of(y) / groups;
-    return Chunks(rows, round_up((rows + kChunks - 1) / kChunks, tall(depth)), rows);
+    return Chunks(rows, round_up(ceil_div(rows, kChunks), tall(depth)), rows);
   }
 
   void run(Context& context) const {
-    const int64_t parts = groups_ * chunks_.number, panels = (columns_ + kPanelColumns - 1) / kPanelColumns;
+    const int64_t parts = groups_ * chunks_.number, panels = ceil_div(columns_, kPanelColumns);
     const int64_t cuts = std::clamp<int64_t>(kChunks / 2 / parts, 1, std::max<int64_t>(panels / 4, 1));  // of the columns: pixels are few
     auto* copies = static_cast<float*>(context.scratch(context.threads() * tall_ * pitch_ * 4, kCopySlot));
     parallel(context, parts * cuts, 1, [&](int64_t first, int64_t last) {
@@ -58,7 +57,7 @@ class Product {
   }
 
  private:
-  struct Tile {
+  struct Place {
     int64_t row, column, m, n;
     float* sums;  // of its chunk and columns, if asked for
     bool first;   // of its chunk
@@ -71,16 +70,16 @@ class Product {
     const int64_t begin = group * chunks_.count + chunks_.begin(chunk), end = group * chunks_.count + chunks_.end(chunk);
     for (int64_t top = begin; top < end; top += tall_) {
       const int64_t rows = std::min(tall_, end - top), next = top + rows, following = std::min(tall_, groups_ * chunks_.count - next);
-      const int64_t tiles = (rows + kPanelRows - 1) / kPanelRows, calls = tiles * (last - first);
+      const int64_t tiles = ceil_div(rows, kPanelRows), calls = tiles * (last - first);
       copy_rows(top, rows, copy);
       for (int64_t call = 0; call < calls; ++call) {
         const int64_t begun = call / (tiles * across_) * across_, across = std::min(across_, last - first - begun);
         const int64_t in_group = call - begun * tiles;
         const int64_t i = in_group / across * kPanelRows, j = (first + begun + in_group % across) * kPanelColumns;
-        Tile tile{top + i, j, std::min(kPanelRows, rows - i), std::min(kPanelColumns, columns_ - j),
+        Place place{top + i, j, std::min(kPanelRows, rows - i), std::min(kPanelColumns, columns_ - j),
                   sums_ ? sums_->of(group, chunk) + j : nullptr, top + i == begin};
         bool copied = i >= in_place(rows);
-        compute(tile, copied ? copy + i * pitch_ : pixels_.row(top + i), copied ? pitch_ : depth_, ahead(next, following, call, calls));
+        compute(place, copied ? copy + i * pitch_ : pixels_.row(top + i), copied ? pitch_ : depth_, ahead(next, following, call, calls));
       }
     }
     if (streams_) stream_end();
@@ -101,7 +100,7 @@ class Product {
     return Ahead::share(rows ? pixels_.row(top) : panels_, rows * depth_ * 4, call, calls, depth_);
   }
 
-  void compute(const Tile& t, const float* a, int64_t pitch, Ahead ahead) const {
+  void compute(const Place& t, const float* a, int64_t pitch, Ahead ahead) const {
     const float* residual = epilogue_.residual ? epilogue_.residual.as<float>() + t.row * columns_ + t.column : nullptr;
     for (int64_t i = 0; residual && i < t.m; ++i)
       for (int64_t j = 0; j < kPanelColumns; j += 16) __builtin_prefetch(residual + i * columns_ + j);
@@ -113,7 +112,7 @@ class Product {
 
   // What else happens to a tile; then it is stored.
   template <bool kWhole>
-  PLUMAGE_INLINE void settle(const Tile& t, Sums& tile, const float* residual) const {
+  PLUMAGE_INLINE void settle(const Place& t, Sums& tile, const float* residual) const {
     const int m = kWhole ? int(kPanelRows) : int(t.m);
     auto lanes = [&](int h) { return kWhole ? kLanes : std::clamp<int64_t>(t.n - h * kLanes, 0, kLanes); };
     auto each = [&](auto&& f) {
@@ -166,7 +165,7 @@ int64_t panel_bytes(int64_t columns, int64_t depth) { return round_up(columns, k
 
 // Panels of w[column * of_column + depth * of_depth].
 void make_panels(Context& context, const float* w, int64_t columns, int64_t depth, int64_t of_column, int64_t of_depth, float* panels) {
-  parallel_rows(context, (columns + kPanelColumns - 1) / kPanelColumns, kPanelColumns * depth, [&](int64_t first, int64_t last) {
+  parallel_rows(context, ceil_div(columns, kPanelColumns), kPanelColumns * depth, [&](int64_t first, int64_t last) {
     for (int64_t j = first * kPanelColumns; j < last * kPanelColumns; j += kPanelColumns)
       pack_panels(std::min(kPanelColumns, columns - j), depth, w + j * of_column, of_column, of_depth, kPanelColumns, panels + j * depth);
   });

@@ -20,8 +20,6 @@ enum Direction { kForward = 1, kGradientOfData = 2, kGradientOfFilters = 3, kFro
 constexpr int64_t kSlices = 16;                        // of the work that a gradient of filters is
 constexpr int64_t kLargeFilters = int64_t{1} << 18;  // from here on they are cut, not the images
 
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
 struct Shapes {
   memory::desc x, w, y, our_w;
   memory::dims strides, pads;

@@ -15,8 +15,6 @@ constexpr int64_t kTallest = 512;     // filters at a time: with that many pixel
 constexpr int64_t kInPlace = 256;     // pixels of so many channels can be read where they lie; wider ones fight for the same lines
 constexpr int64_t kTasks = 16, kFewestPanels = 8;  // of a task, which copies dy for them
 
-int64_t ceil_div(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
-
 class FilterGradient {
  public:
   FilterGradient(In x, In dy, Out dw, Window window)

@@ -22,7 +22,7 @@ struct Filters {
   bool turned;
   int64_t depth() const { return turned ? k : c; }
   int64_t columns() const { return turned ? c : k; }
-  int64_t panels() const { return (columns() + kPanelColumns - 1) / kPanelColumns; }
+  int64_t panels() const { return ceil_div(columns(), kPanelColumns); }
 };
 
 template <class F> int64_t panel_floats(int64_t depth) { return kPoints<F> * kPanelColumns * depth; }
@@ -72,7 +72,7 @@ class Correlation {
   Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad,
               const Epilogue& epilogue)
       : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), filters_(filters), y_(y), pad_(pad),
-        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), c_row_(padded(c_, 16) + 16), columns_(filters.panels()),
+        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), c_row_(round_up(c_, 16) + 16), columns_(filters.panels()),
         panel_(panel_floats<F>(c_)), streams_(streams(y, y_shape.count(), k_) && epilogue.residual.data != y) {}
 
   void run(Context& context, FilterOrder* order) {
@@ -96,14 +96,14 @@ class Correlation {
   };
 
   int64_t rows_of(int64_t floats) const { return floats / kPoints<F> / std::max(c_, k_) / kPanelRows * kPanelRows; }
-  int64_t batch() const { return std::clamp(rows_of(kBatchFloats), kPanelRows, padded(in_.count, kPanelRows)); }
+  int64_t batch() const { return std::clamp(rows_of(kBatchFloats), kPanelRows, round_up(in_.count, kPanelRows)); }
 
   // Small filters, which stay in the second cache: each thread takes a block of tiles from pixels to pixels, so that its
   // transforms and products stay there too, and brings in the images of the next.
   void by_tiles(Context& context) const {
-    const int64_t share = padded((in_.count + context.threads() - 1) / context.threads(), kPanelRows);  // so that every thread has a block
+    const int64_t share = round_up(ceil_div(in_.count, context.threads()), kPanelRows);  // so that every thread has a block
     const int64_t capacity = std::min(share, std::clamp(rows_of(kBlockFloats), kPanelRows, kMostTiles));
-    const int64_t k_row = padded(k_, 16) + 16, floats = kPoints<F> * capacity * (c_row_ + k_row);
+    const int64_t k_row = round_up(k_, 16) + 16, floats = kPoints<F> * capacity * (c_row_ + k_row);
     auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
     parallel(context, (in_.count + capacity - 1) / capacity, 1, [&](int64_t first, int64_t last) {
       float* points = buffers + omp_get_thread_num() * floats;
@@ -167,7 +167,7 @@ class Correlation {
   template <class A>
   void multiply(const float* points, int64_t capacity, int64_t tiles, int64_t j, const float* panel, const Products& to, A&& ahead) const {
     const int64_t n = std::min(kPanelColumns, k_ - j * kPanelColumns);
-    const int64_t pieces = (c_ + kDepth - 1) / kDepth, calls = pieces * ((tiles + kPanelRows - 1) / kPanelRows);
+    const int64_t pieces = ceil_div(c_, kDepth), calls = pieces * (ceil_div(tiles, kPanelRows));
     for (int64_t p = 0; p < kPoints<F>; ++p)
       for (int64_t l = 0, call = 0; l < c_; l += kDepth)
         for (int64_t i = 0; i < tiles; i += kPanelRows, ++call) {

@@ -14,7 +14,7 @@ struct DeepPanels {
   int64_t channels, unit, depth;
   float* data = nullptr;
   // Three lines more than the panels, lest the points of a tile fall on each other in the first cache.
-  int64_t matrix() const { return padded(channels, unit) * depth + 48; }
+  int64_t matrix() const { return round_up(channels, unit) * depth + 48; }
   float* at(int64_t point, int64_t tile, int64_t channel) const {
     return data + point * matrix() + channel / unit * unit * depth + tile * unit + channel % unit;
   }
@@ -46,7 +46,7 @@ class FilterGradient {
   struct Batch {
     DeepPanels a, b;
     Batch(int64_t tiles, int64_t c, int64_t k) : a{k, 4 * kPanelRows, tiles}, b{c, kPanelColumns, tiles} {}
-    int64_t floats() const { return padded(kPoints<F> * (a.matrix() + b.matrix()), 16); }
+    int64_t floats() const { return round_up(kPoints<F> * (a.matrix() + b.matrix()), 16); }
     Batch in(float* buffer) const {
       Batch batch = *this;
       batch.a.data = buffer, batch.b.data = buffer + kPoints<F> * a.matrix();
@@ -90,7 +90,7 @@ class FilterGradient {
     finish(context, sums);
   }
 
-  int64_t columns() const { return (c_ + kPanelColumns - 1) / kPanelColumns; }
+  int64_t columns() const { return ceil_div(c_, kPanelColumns); }
 
   // Tiles first..last of the batch that starts at tile `begin`.
   void transform(const Batch& batch, int64_t begin, int64_t first, int64_t last) const {
@@ -110,7 +110,7 @@ class FilterGradient {
   // sums[point][K][C] of panels first..last of x's channels, all points' counted through; meanwhile the images of tiles `next`.. are
   // brought in.
   void multiply(const Batch& batch, int64_t tiles, float* sums, bool add, int64_t first, int64_t last, int64_t next) const {
-    const int64_t across = (k_ + kPanelRows - 1) / kPanelRows, calls = (last - first) * across, half = calls / 2;
+    const int64_t across = ceil_div(k_, kPanelRows), calls = (last - first) * across, half = calls / 2;
     const int64_t end = std::min(next + tiles, in_.count);
     const auto [x, x_bytes] = in_.rows_of(x_, next, end);
     const auto [dy, dy_bytes] = out_.rows_of(dy_, next, end);

@@ -87,8 +87,6 @@ PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, 
     for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
 }
 
-inline int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
 // f(F4{}), or f(F2{}) on maps of which its tiles would cover little.
 template <class F>
 void with_tiles(const Shape& y, F&& f) {
