@@ -26,6 +26,9 @@ Limit limit_of(Tolerance tolerance, DType type) {
       return {type == DType::bf16 ? 2 * unit : 8 * unit, 2 * unit};
     case Tolerance::sum:
       return {type == DType::bf16 ? 2 * unit : 64 * unit, (type == DType::bf16 ? 4 : 64) * unit};
+    case Tolerance::winograd:
+      if (type != DType::f32) return limit_of(Tolerance::sum, type);
+      return {64 * unit, 128 * unit};
   }
   return {0, 0};
 }

@@ -58,6 +58,7 @@ enum class Tolerance : uint8_t {
   exact,      ///< the same bits: copies, comparisons, random numbers
   pointwise,  ///< a few roundings
   sum,        ///< sums of some hundred terms in f32
+  winograd,   ///< the same through Winograd's transforms in f32, which round twice as much (winograd_transforms.h, F5)
 };
 
 enum class Gradient : uint8_t {

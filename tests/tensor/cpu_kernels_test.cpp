@@ -43,13 +43,13 @@ void same_as_ref(double tolerance, F&& compute) {
   }
 }
 
-struct Convolution { Shape x, w; int64_t stride, pad; };
+struct Convolution { Shape x, w; int64_t stride, pad; double tolerance = 5e-6; };
 
 void compare(const Convolution& c, DType dtype, uint64_t step) {
   INFO(std::string(name_of(dtype)), " x ", c.x.str(), " w ", c.w.str(), " stride ", c.stride, " pad ", c.pad);
   Tensor x = random(c.x, dtype, 3 * step), w = random(c.w, dtype, 3 * step + 1);
   Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad).shape(), dtype, 3 * step + 2);
-  same_as_ref(dtype == DType::f32 ? 5e-6 : 1e-2, [&] {
+  same_as_ref(dtype == DType::f32 ? c.tolerance : 1e-2, [&] {
     return std::vector{ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
                        ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x.clone()),
                        ops::conv2d_dw(x, dy, c.w, c.stride, c.pad)};
@@ -101,6 +101,8 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{5, 16, 16, 500}, {200, 1, 1, 500}, 1, 0},  //   chunks of several blocks, panels in two groups
       {{2, 8, 8, 64}, {500, 1, 1, 64}, 1, 0},      //   few pixels: the columns are cut
       {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},  //   large filters
+      {{3, 14, 13, 35}, {40, 3, 3, 35}, 1, 1},  //   tiles of five pixels, the last four or three
+      {{16, 5, 5, 200}, {170, 3, 3, 200}, 1, 1, 1e-5},  //   one of them an image, large filters; rounds twice as much (see below)
       {{2, 17, 18, 16}, {17, 3, 3, 16}, 1, 1},  //   few channels
       {{1, 16, 16, 23}, {16, 3, 3, 23}, 1, 1},  //   of which one vector is filled
       {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 1},     // tap by tap
@@ -298,11 +300,13 @@ TEST_CASE("cpu: Winograd's algorithms in one dimension are a correlation") {
   correlates<cpu::winograd::F2>({1, 2, 3, 4}, {1, 10, 100});
   correlates<cpu::winograd::F4>({1, 2, 3, 4, -5, 6}, {1, 10, 100});
   correlates<cpu::winograd::F4>({0, 0, 0, 0, 0, 1}, {0, 0, 1});
+  correlates<cpu::winograd::F5>({1, 2, 3, 4, -5, 6, 7}, {1, 10, 100});
+  correlates<cpu::winograd::F5>({0, 0, 0, 0, 0, 0, 1}, {0, 0, 1});
 }
 
 // rms of the error over rms of the numbers, against the direct way in f64. Convolutions of 64 channels.
 TEST_CASE("cpu: Winograd's algorithms round as stated") {
-  struct { int64_t px; double bound; } list[] = {{6, 3.5e-7}, {12, 1e-6}};  // F(2x2, 3x3); F(4x4, 3x3)
+  struct { int64_t px; double bound; } list[] = {{6, 3.5e-7}, {12, 1e-6}, {10, 1.8e-6}};  // F(2x2, 3x3); F(4x4, 3x3); F(5x5, 3x3)
   for (auto [px, bound] : list) {
     CAPTURE(px);
     Tensor x = random({8, px, px, 64}, DType::f64, 51), w = random({64, 3, 3, 64}, DType::f64, 52), dy = random(x.shape(), DType::f64, 53);

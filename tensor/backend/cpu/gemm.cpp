@@ -95,22 +95,31 @@ void pack_panels(int64_t rows, int64_t depth, const T* from, int64_t row, int64_
   }
 }
 
-void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
-                     bool add, Ahead ahead) {
-  constexpr int64_t kThird = kPanelRows / 3;  // channels are seldom a multiple of kPanelRows
+namespace {
+
+// A product of m rows of a, n columns of b, by the smallest tile that holds them: neither is always a multiple of a whole one's.
+void multiply_tile(int64_t depth, const float* a, int64_t row, int64_t step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
+                   bool add, Ahead ahead) {
+  constexpr int64_t kThird = kPanelRows / 3;
   auto with = [&](auto vectors) {
     constexpr int64_t kVectors = decltype(vectors)::value;
     auto f = m <= kThird ? multiply<kThird, kVectors> : m <= 2 * kThird ? multiply<2 * kThird, kVectors> : multiply<kPanelRows, kVectors>;
-    f(depth, a, 1, a_step, b, c, ldc, m, n, add, ahead);
+    f(depth, a, row, step, b, c, ldc, m, n, add, ahead);
   };
   if (n <= kLanes) with(std::integral_constant<int64_t, 1>());
   else with(std::integral_constant<int64_t, 2>());
 }
 
+}  // namespace
+
+void multiply_panels(int64_t depth, const float* a, int64_t a_step, const float* b, float* c, int64_t ldc, int64_t m, int64_t n,
+                     bool add, Ahead ahead) {
+  multiply_tile(depth, a, 1, a_step, b, c, ldc, m, n, add, ahead);
+}
+
 void multiply_rows(int64_t depth, const float* a, int64_t row, const float* b, float* c, int64_t ldc, int64_t m, int64_t n, bool add,
                    Ahead ahead) {
-  auto f = n <= kLanes ? multiply<kPanelRows, 1> : multiply<kPanelRows, 2>;
-  f(depth, a, row, 1, b, c, ldc, m, n, add, ahead);
+  multiply_tile(depth, a, row, 1, b, c, ldc, m, n, add, ahead);
 }
 
 int64_t gemm_buffer_size() { return kTall * kDepth + kWide * kDepth; }

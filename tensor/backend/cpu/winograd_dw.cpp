@@ -22,9 +22,9 @@ struct DeepPanels {
   template <int n>
   PLUMAGE_INLINE void put(const V (&d)[n][n], int64_t tile, int64_t channel) const {
     float* to = at(0, tile, channel);
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int i = 0; i < n; ++i)
-#pragma GCC unroll 6
+#pragma GCC unroll 7
       for (int j = 0; j < n; ++j) store(to + (n * i + j) * matrix(), d[i][j]);
   }
 };

@@ -28,9 +28,9 @@ struct Tiles {
     bool whole = top >= 0 && left >= 0 && top + size <= height && left + size <= width;
     for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
       V d[size][size];
-#pragma GCC unroll 6
+#pragma GCC unroll 7
       for (int i = 0; i < size; ++i)
-#pragma GCC unroll 6
+#pragma GCC unroll 7
         for (int j = 0; j < size; ++j) {
           bool inside = whole || (top + i >= 0 && top + i < height && left + j >= 0 && left + j < width);
           d[i][j] = inside ? load_n(corner + (i * width + j) * channels + c, lanes) : V{};
@@ -74,24 +74,29 @@ struct Tiles {
 // to[point][row][channels] of n x n vectors
 template <int n>
 PLUMAGE_INLINE void store_points(const V (&d)[n][n], float* to, int64_t apart, int64_t lanes) {
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int i = 0; i < n; ++i)
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int j = 0; j < n; ++j) store_n(to + (n * i + j) * apart, d[i][j], lanes);
 }
 template <int n>
 PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, int64_t lanes) {
-#pragma GCC unroll 6
+#pragma GCC unroll 7
   for (int i = 0; i < n; ++i)
-#pragma GCC unroll 6
+#pragma GCC unroll 7
     for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
 }
 
-// f(F4{}), or f(F2{}) on maps of which its tiles would cover little.
+// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size.
 template <class F>
 void with_tiles(const Shape& y, F&& f) {
-  auto covered = [](int64_t side) { return side == 4 || side >= 7; };
-  if (covered(y[1]) && covered(y[2])) f(F4{});
+  auto products = [&](auto tiles) {
+    using T = decltype(tiles);
+    return ceil_div(y[1], T::kOut) * ceil_div(y[2], T::kOut) * kPoints<T>;
+  };
+  const int64_t two = products(F2{}), four = products(F4{}), five = products(F5{});
+  if (five < 0.85 * double(std::min(two, four))) f(F5{});  // its transforms cost more
+  else if (four < two) f(F4{});
   else f(F2{});
 }
 
