@@ -100,6 +100,9 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{2, 15, 13, 33}, {40, 1, 1, 33}, 2, 0},  //   stride 2
       {{5, 16, 16, 500}, {200, 1, 1, 500}, 1, 0},  //   chunks of several blocks, panels in two groups
       {{2, 8, 8, 64}, {500, 1, 1, 64}, 1, 0},      //   few pixels: the columns are cut
+      {{3, 14, 14, 128}, {192, 1, 1, 128}, 1, 0},  //   Strassen's algorithm
+      {{3, 27, 28, 128}, {256, 1, 1, 128}, 2, 0},  //     stride 2
+      {{4, 12, 12, 1024}, {128, 1, 1, 1024}, 1, 0},  //   deep: all factors are copied
       {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},  //   large filters
       {{3, 14, 13, 35}, {40, 3, 3, 35}, 1, 1},  //   tiles of five pixels, the last four or three
       {{16, 5, 5, 200}, {170, 3, 3, 200}, 1, 1, 1e-5},  //   one of them an image, large filters; rounds twice as much (see below)
@@ -127,11 +130,21 @@ TEST_CASE("cpu: Winograd with large filters on more tiles than are transformed a
   }
 }
 
+TEST_CASE("cpu: what a frozen layer makes of an image does not depend on the others") {
+  for (const Convolution& c : {Convolution{{6, 14, 14, 128}, {128, 1, 1, 128}, 1, 0}, Convolution{{6, 14, 14, 64}, {64, 3, 3, 64}, 1, 1}}) {
+    INFO(c.x.str(), " with ", c.w.str());
+    Tensor x = random(c.x, DType::f32, 94), w = random(c.w, DType::f32, 95), shift = random({c.w[0]}, DType::f32, 96);
+    auto frozen = [&](const Tensor& images) { return ops::conv2d_frozen(images, w, shift, {}, c.stride, c.pad, Activation::relu); };
+    Tensor y = frozen(x);
+    for (int64_t i = 0; i < 6; i += 2) CHECK(difference(y.slice(i, 2), frozen(x.slice(i, 2))) == 0);
+  }
+}
+
 TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its result, far from zero too") {
   struct Case { Convolution conv; int64_t groups; };
   for (const Case& c : {Case{{{4, 9, 7, 35}, {70, 1, 1, 35}, 1, 0}, 1}, Case{{{4, 9, 7, 35}, {70, 1, 1, 35}, 1, 0}, 2},
                         Case{{{6, 15, 13, 33}, {40, 1, 1, 33}, 2, 0}, 3}, Case{{{8, 48, 48, 32}, {32, 1, 1, 32}, 1, 0}, 2},
-                        Case{{{1, 1, 1, 32}, {64, 1, 1, 32}, 1, 0}, 1}}) {
+                        Case{{{1, 1, 1, 32}, {64, 1, 1, 32}, 1, 0}, 1}, Case{{{4, 13, 12, 128}, {192, 1, 1, 128}, 1, 0}, 2}}) {
     INFO(c.conv.x.str(), " with ", c.conv.w.str(), " in ", c.groups, " groups");
     Tensor x = ops::normal(c.conv.x, {11, Purpose::test, 77}, 30, 0.01), w = random(c.conv.w, DType::f32, 78);
     auto [y, moments] = ops::conv2d_stats(x, w, c.conv.stride, c.conv.pad, c.groups);

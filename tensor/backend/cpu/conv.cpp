@@ -111,7 +111,7 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   Epilogue epilogue{shift, residual, activation == Activation::relu};
   if (!empty(x.shape, w.shape, y.shape)) {
     if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window, epilogue, order);
-    if (one_pixel::fits(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d(context, x, w, y, window, epilogue, order);
+    if (one_pixel::fits_frozen(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d_frozen(context, x, w, y, window, epilogue, order);
     bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype);
     if (!few && onednn::conv2d(context, x, w, y, window, &epilogue, order)) return;
   }

@@ -47,12 +47,15 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace winograd
 
-/// 1x1 filters: a matrix product that reads the pixels where they lie.
+/// 1x1 filters: a matrix product that reads the pixels where they lie. In training large ones by Strassen's algorithm; frozen, what
+/// becomes of an image does not depend on the others.
 namespace one_pixel {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr);
+void conv2d(Context& context, In x, In w, Out y, Window window);
 /// With the mean and variance [groups, K] of each group of images, summed up on the way out.
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window);
+bool fits_frozen(const Shape& w, const Shape& y, const Window& window, DType type);
+void conv2d_frozen(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order);
 bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type);
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx);
 }  // namespace one_pixel

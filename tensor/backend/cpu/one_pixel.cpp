@@ -1,43 +1,136 @@
 // Convolution with filters of one pixel: a matrix product, pixels [M, C] times filters [C, K], at the rate of the arithmetic as
 // long as memory keeps up. So each thread takes a block of pixels against all filters, reads it where it lies and meanwhile brings
-// in the next; what else happens to the results happens while they are in registers. Next: onednn_conv.cpp.
-#include "tensor/backend/cpu/conv.h"
-#include "tensor/backend/cpu/gemm_tile.h"
-#include "tensor/backend/cpu/moments.h"
+// in the next; what else happens to the results happens while they are in registers. Large products go by Strassen's algorithm.
+// Next: onednn_conv.cpp.
+#include <type_traits>
+
+#include "tensor/backend/cpu/one_pixel_tiles.h"
+#include "tensor/backend/cpu/strassen.h"
 
 namespace plumage::cpu::one_pixel {
 namespace {
 
 constexpr int kCopySlot = 0, kPanelSlot = 1, kSumSlot = 3;
-constexpr int64_t kDeepest = 512;        // twelve rows of this stay in the first cache and do not fight for its lines
-constexpr int64_t kBlockFloats = 65536;  // of pixels: with the next ones and the filters that meet them in the second cache
-constexpr int64_t kPanelsFloats = 80000;  // of the panels that a tile's rows meet before the next rows do: results lie side by side
-constexpr int64_t kTallest = 16 * kPanelRows;
-constexpr int64_t kChunks = 64;  // of a group's pixels, at most
+constexpr int64_t kDeepest = 512;  // twelve rows of this stay in the first cache and do not fight for its lines
+constexpr int64_t kFewest = 512;   // pixels that are worth Strassen's sums of filters
+constexpr int64_t kChunks = 64;    // of a group's pixels, at most
 
 int64_t pixels_of(const Shape& image) { return image[0] * image[1] * image[2]; }
 
-// The pixels that the filters see, as rows of a matrix.
-struct Pixels {
-  const float* data;
-  int64_t channels, stride, height, width, down, across;  // of the image in memory; of what is seen
-  Pixels(In x, const Shape& seen, int64_t stride)
-      : data(x.as<float>()), channels(x.shape[3]), stride(stride), height(x.shape[1]), width(x.shape[2]), down(seen[1]), across(seen[2]) {}
-  const float* row(int64_t i) const {
-    if (stride == 1) return data + i * channels;
-    int64_t n = i / (down * across), p = i / across % down, q = i % across;
-    return data + ((n * height + p * stride) * width + q * stride) * channels;
+// How a block of pixels is multiplied. Both ways have tiles of kRows x kColumns results; of a block, `floats` are copied; the panels of
+// kColumns filters are `panel` floats; `steps` depths go by in a tile.
+
+// A tile is one product.
+struct Plain {
+  static constexpr int64_t kRows = kPanelRows, kColumns = kPanelColumns;
+  static constexpr int64_t kBlockFloats = 65536;   // of pixels: with the next ones and the filters that meet them in the second cache
+  static constexpr int64_t kPanelsFloats = 80000;  // of the panels that a tile's rows meet before the next rows do: results lie side by side
+  const Pixels& pixels;
+  int64_t depth, pitch;
+  explicit Plain(const Pixels& pixels) : pixels(pixels), depth(pixels.channels), pitch(round_up(depth, 16) + 16) {}
+  int64_t floats(int64_t rows) const { return rows * pitch; }
+  int64_t panel() const { return depth * kColumns; }
+  int64_t steps() const { return depth; }
+
+  // Rows of a block that the kernel, which takes kPanelRows, can read where they lie. The others are copied.
+  int64_t in_place(int64_t rows) const { return pixels.stride == 1 ? rows / kPanelRows * kPanelRows : 0; }
+  void prepare(int64_t top, int64_t rows, float* copy) const {
+    for (int64_t i = in_place(rows); i < rows; ++i) {
+      const float* from = pixels.row(top + i);
+      for_vectors(0, depth, [&](int64_t c, int64_t lanes) { store_n(copy + i * pitch + c, load_n(from + c, lanes), lanes); });
+    }
+  }
+  // The tile at row i of the block.
+  void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const WayOut& out) const {
+    const bool copied = i >= in_place(rows);
+    out.expect(t);
+    Sums sums = {};
+    accumulate<true>(depth, copied ? copy + i * pitch : pixels.row(top + i), copied ? pitch : depth, 1, panel, sums, ahead);
+    out.settle(t, sums);
+  }
+
+  // Panels of w[column * of_column + depth * of_depth], columns first..last.
+  static void make_panels(const float* w, int64_t first, int64_t last, int64_t depth, int64_t of_column, int64_t of_depth, float* panels) {
+    pack_panels(last - first, depth, w + first * of_column, of_column, of_depth, kPanelColumns, panels);
   }
 };
 
-// y [M, K] = pixels times panels [K / kPanelColumns][C][kPanelColumns].
+// A tile is seven products: training's large layers. What a pixel comes to depends by rounding on the others of its tile.
+struct Strassen {
+  static constexpr int64_t kRows = strassen::kRows, kColumns = strassen::kColumns;
+  static constexpr int64_t kBlockFloats = 32768, kPanelsFloats = 120000;
+  static constexpr int64_t kPiece = 64;  // depths of filters that are laid out at a time
+  const Pixels& pixels;
+  int64_t depth, half, pitch;
+  explicit Strassen(const Pixels& pixels) : pixels(pixels), depth(pixels.channels), half(depth / 2), pitch(half + 16) {}
+  static bool takes(int64_t depth, int64_t columns) { return depth >= 128 && columns >= 128 && depth % 32 == 0 && columns % kColumns == 0; }
+  int64_t factor() const { return kPanelRows * pitch; }
+  int64_t floats(int64_t rows) const { return ceil_div(rows, kRows) * strassen::kProducts * factor(); }
+  int64_t panel() const { return strassen::kProducts * half * kPanelColumns; }
+  int64_t steps() const { return strassen::kProducts * half; }
+
+  // Of two of the left factors, which are quarters of the pixels: they can be read where they lie.
+  bool in_place(int64_t i, int64_t rows) const { return pixels.stride == 1 && depth <= kDeepest && i + kRows <= rows; }
+  void prepare(int64_t top, int64_t rows, float* copy) const {
+    for (int64_t i = 0; i < rows; ++i) {
+      if (i % kRows >= kPanelRows) continue;
+      const float* upper = pixels.row(top + i);
+      const float* lower = i + kPanelRows < rows ? pixels.row(top + i + kPanelRows) : nullptr;
+      const bool copied = !in_place(i / kRows * kRows, rows);
+      float* to = copy + i / kRows * strassen::kProducts * factor() + i % kRows * pitch;
+      for (int64_t l = 0; l < half; l += kLanes) {
+        V a21 = lower ? load(lower + l) : V{}, a22 = lower ? load(lower + half + l) : V{};
+        strassen::left_factors(load(upper + l), load(upper + half + l), a21, a22, [&](int p, V v) {
+          if (copied || !(p == 2 || p == 3)) store(to + p * factor() + l, v);
+        });
+      }
+    }
+  }
+  void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const WayOut& out) const {
+    strassen::Factors factors{half, {}, panel, ahead};
+    for (int p = 0; p < strassen::kProducts; ++p) factors.left[p] = {copy + (i / kRows * strassen::kProducts + p) * factor(), pitch};
+    if (in_place(i, rows)) {
+      factors.left[2] = {pixels.row(top + i), depth};
+      factors.left[3] = {pixels.row(top + i + kPanelRows) + half, depth};
+    }
+    auto quarter = [&](int down, int across) {
+      int64_t below = down * kPanelRows;
+      return Place{t.row + below, t.column + across * kPanelColumns, std::clamp<int64_t>(t.m - below, 0, kPanelRows), kPanelColumns,
+                   t.sums ? t.sums + across * kPanelColumns : nullptr, t.first && down == 0};
+    };
+    for (int q = 0; q < 4; ++q) out.expect(quarter(q / 2, q % 2));
+    strassen::multiply(factors, 1, [&](int down, int across, Sums& tile) {
+      if (Place place = quarter(down, across); place.m > 0) settle(out, place, tile);
+    });
+  }
+  __attribute__((noinline)) static void settle(const WayOut& out, const Place& place, Sums& tile) { out.settle(place, tile); }
+
+  static void make_panels(const float* w, int64_t first, int64_t, int64_t depth, int64_t of_column, int64_t of_depth, float* panels) {
+    constexpr int64_t kQuarter = kPiece * kPanelColumns;
+    alignas(64) float quarters[4 * kQuarter];
+    const int64_t half = depth / 2;
+    for (int64_t l = 0; l < half; l += kPiece) {
+      const int64_t deep = std::min(kPiece, half - l);
+      for (int q = 0; q < 4; ++q)
+        pack_panels(kPanelColumns, deep, w + (first + q % 2 * kPanelColumns) * of_column + (l + q / 2 * half) * of_depth, of_column, of_depth,
+                    kPanelColumns, quarters + q * kQuarter);
+      for (int64_t i = 0; i < deep * kPanelColumns; i += kLanes) {
+        const float* at = quarters + i;
+        strassen::right_factors(load(at), load(at + kQuarter), load(at + 2 * kQuarter), load(at + 3 * kQuarter),
+                                [&](int p, V v) { store(panels + (p * half + l) * kPanelColumns + i, v); });
+      }
+    }
+  }
+};
+
+// y [M, K] = pixels times panels [K / kColumns][panel].
+template <class Way>
 class Product {
  public:
   Product(const Pixels& pixels, const float* panels, Out y, const Epilogue& epilogue, const MomentSums* sums)
-      : pixels_(pixels), panels_(panels), y_(y.as<float>()), epilogue_(epilogue), sums_(sums), depth_(pixels.channels),
-        pitch_(round_up(depth_, 16) + 16), columns_(y.shape[3]), tall_(tall(depth_)),
-        across_(std::max<int64_t>(kPanelsFloats / (depth_ * kPanelColumns), 1)), groups_(sums ? sums->groups : 1),
-        chunks_(chunks_of(y.shape, depth_, groups_)), streams_(streams(y_, y.count(), columns_) && epilogue.residual.data != y.data) {}
+      : pixels_(pixels), way_(pixels_), panels_(panels), out_(y, epilogue, sums), tall_(tall(pixels.channels)),
+        across_(std::max<int64_t>(Way::kPanelsFloats / way_.panel(), 1)), groups_(sums ? sums->groups : 1),
+        chunks_(chunks_of(y.shape, pixels.channels, groups_)) {}
 
   /// Of a group's pixels: each is summed up for itself, and the work of one thread.
   static Chunks chunks_of(const Shape& y, int64_t depth, int64_t groups) {
@@ -46,173 +139,143 @@ class Product {
   }
 
   void run(Context& context) const {
-    const int64_t parts = groups_ * chunks_.number, panels = ceil_div(columns_, kPanelColumns);
+    const int64_t parts = groups_ * chunks_.number, panels = ceil_div(out_.columns(), Way::kColumns);
     const int64_t cuts = std::clamp<int64_t>(kChunks / 2 / parts, 1, std::max<int64_t>(panels / 4, 1));  // of the columns: pixels are few
-    auto* copies = static_cast<float*>(context.scratch(context.threads() * tall_ * pitch_ * 4, kCopySlot));
+    auto* copies = static_cast<float*>(context.scratch(context.threads() * way_.floats(tall_) * 4, kCopySlot));
     parallel(context, parts * cuts, 1, [&](int64_t first, int64_t last) {
-      float* copy = copies + omp_get_thread_num() * tall_ * pitch_;
+      float* copy = copies + omp_get_thread_num() * way_.floats(tall_);
       for (int64_t i = first; i < last; ++i)
         chunk(i / cuts / chunks_.number, i / cuts % chunks_.number, panels * (i % cuts) / cuts, panels * (i % cuts + 1) / cuts, copy);
     });
   }
 
  private:
-  struct Place {
-    int64_t row, column, m, n;
-    float* sums;  // of its chunk and columns, if asked for
-    bool first;   // of its chunk
-  };
-
-  static int64_t tall(int64_t depth) { return std::min(kBlockFloats / depth / kPanelRows * kPanelRows, kTallest); }
+  static int64_t tall(int64_t depth) {
+    return std::clamp(Way::kBlockFloats / depth / Way::kRows * Way::kRows, Way::kRows, 16 * kPanelRows);
+  }
 
   // Pixels of a chunk against the filters of panels first..last.
   void chunk(int64_t group, int64_t chunk, int64_t first, int64_t last, float* copy) const {
     const int64_t begin = group * chunks_.count + chunks_.begin(chunk), end = group * chunks_.count + chunks_.end(chunk);
+    float* sums = out_.sums_of(group, chunk);
     for (int64_t top = begin; top < end; top += tall_) {
       const int64_t rows = std::min(tall_, end - top), next = top + rows, following = std::min(tall_, groups_ * chunks_.count - next);
-      const int64_t tiles = ceil_div(rows, kPanelRows), calls = tiles * (last - first);
-      copy_rows(top, rows, copy);
+      const int64_t tiles = ceil_div(rows, Way::kRows), calls = tiles * (last - first);
+      way_.prepare(top, rows, copy);
       for (int64_t call = 0; call < calls; ++call) {
         const int64_t begun = call / (tiles * across_) * across_, across = std::min(across_, last - first - begun);
         const int64_t in_group = call - begun * tiles;
-        const int64_t i = in_group / across * kPanelRows, j = (first + begun + in_group % across) * kPanelColumns;
-        Place place{top + i, j, std::min(kPanelRows, rows - i), std::min(kPanelColumns, columns_ - j),
-                  sums_ ? sums_->of(group, chunk) + j : nullptr, top + i == begin};
-        bool copied = i >= in_place(rows);
-        compute(place, copied ? copy + i * pitch_ : pixels_.row(top + i), copied ? pitch_ : depth_, ahead(next, following, call, calls));
+        const int64_t i = in_group / across * Way::kRows, panel = first + begun + in_group % across, j = panel * Way::kColumns;
+        Place place{top + i, j, std::min(Way::kRows, rows - i), std::min(Way::kColumns, out_.columns() - j), sums ? sums + j : nullptr,
+                    top + i == begin};
+        way_.compute(i, top, rows, copy, panels_ + panel * way_.panel(), ahead(next, following, call, calls), place, out_);
       }
     }
-    if (streams_) stream_end();
-  }
-
-  // Rows of a block that the kernel, which takes kPanelRows, can read where they lie. The others are copied.
-  int64_t in_place(int64_t rows) const { return pixels_.stride == 1 ? rows / kPanelRows * kPanelRows : 0; }
-  void copy_rows(int64_t top, int64_t rows, float* copy) const {
-    for (int64_t i = in_place(rows); i < rows; ++i) {
-      const float* from = pixels_.row(top + i);
-      for_vectors(0, depth_, [&](int64_t c, int64_t lanes) { store_n(copy + i * pitch_ + c, load_n(from + c, lanes), lanes); });
-    }
+    if (out_.streams()) stream_end();
   }
 
   // What a call brings in of the following rows: its share of their range, or where they lie apart, a row.
   Ahead ahead(int64_t top, int64_t rows, int64_t call, int64_t calls) const {
-    if (pixels_.stride > 1 && rows > 0) return {reinterpret_cast<const char*>(pixels_.row(top + rows * call / calls)), 4};
-    return Ahead::share(rows ? pixels_.row(top) : panels_, rows * depth_ * 4, call, calls, depth_);
-  }
-
-  void compute(const Place& t, const float* a, int64_t pitch, Ahead ahead) const {
-    const float* residual = epilogue_.residual ? epilogue_.residual.as<float>() + t.row * columns_ + t.column : nullptr;
-    for (int64_t i = 0; residual && i < t.m; ++i)
-      for (int64_t j = 0; j < kPanelColumns; j += 16) __builtin_prefetch(residual + i * columns_ + j);
-    Sums sums = {};
-    accumulate<true>(depth_, a, pitch, 1, panels_ + t.column * depth_, sums, ahead);
-    if (t.m == kPanelRows && t.n == kPanelColumns) settle<true>(t, sums, residual);
-    else settle<false>(t, sums, residual);
-  }
-
-  // What else happens to a tile; then it is stored.
-  template <bool kWhole>
-  PLUMAGE_INLINE void settle(const Place& t, Sums& tile, const float* residual) const {
-    const int m = kWhole ? int(kPanelRows) : int(t.m);
-    auto lanes = [&](int h) { return kWhole ? kLanes : std::clamp<int64_t>(t.n - h * kLanes, 0, kLanes); };
-    auto each = [&](auto&& f) {
-#pragma GCC unroll 12
-      for (int i = 0; i < kPanelRows; ++i) {
-        if (!kWhole && i == m) break;
-        f(tile[i][0], i, 0);
-        f(tile[i][1], i, 1);
-      }
-    };
-    if (epilogue_.shift) {
-      const float* from = epilogue_.shift.as<float>() + t.column;
-      const V shift[2] = {load_n(from, lanes(0)), load_n(from + kLanes, lanes(1))};
-      each([&](V& v, int, int h) { v += shift[h]; });
-    }
-    if (residual) each([&](V& v, int i, int h) { v += load_n(residual + i * columns_ + h * kLanes, lanes(h)); });
-    if (epilogue_.relu) each([&](V& v, int, int) { v = vrelu(v); });
-    if (t.sums) {
-      float *of_center = t.sums, *of_sum = t.sums + sums_->padded, *of_squares = t.sums + 2 * sums_->padded;
-      V center[2] = {}, sum[2] = {}, squares[2] = {};
-      if (t.first) each([&](V& v, int, int h) { center[h] += v / float(m); });  // of the first rows: near enough to the chunk's
-      else center[0] = load(of_center), center[1] = load(of_center + kLanes);
-      each([&](V& v, int, int h) {
-        V d = v - center[h];
-        sum[h] += d;
-        squares[h] += d * d;
-      });
-      for (int64_t h = 0, at = 0; h < 2; ++h, at += kLanes) {
-        store(of_center + at, center[h]);
-        store(of_sum + at, t.first ? sum[h] : load(of_sum + at) + sum[h]);
-        store(of_squares + at, t.first ? squares[h] : load(of_squares + at) + squares[h]);
-      }
-    }
-    float* y = y_ + t.row * columns_ + t.column;
-    if (kWhole && streams_) each([&](V& v, int i, int h) { stream(y + i * columns_ + h * kLanes, v); });
-    else each([&](V& v, int i, int h) { store_n(y + i * columns_ + h * kLanes, v, lanes(h)); });
+    const int64_t row = pixels_.channels * 4;
+    if (pixels_.stride > 1 && rows > 0)
+      return {reinterpret_cast<const char*>(pixels_.row(top + rows * call / calls)), ceil_div(row, way_.steps())};
+    return Ahead::share(rows ? pixels_.row(top) : panels_, rows * row, call, calls, way_.steps());
   }
 
   const Pixels pixels_;
+  const Way way_;
   const float* panels_;
-  float* y_;
-  const Epilogue epilogue_;
-  const MomentSums* sums_;
-  int64_t depth_, pitch_, columns_, tall_, across_, groups_;
+  const WayOut out_;
+  int64_t tall_, across_, groups_;
   Chunks chunks_;
-  bool streams_;
 };
 
-int64_t panel_bytes(int64_t columns, int64_t depth) { return round_up(columns, kPanelColumns) * depth * 4; }
+template <class Way>
+int64_t panel_bytes(int64_t columns, const Pixels& pixels) { return ceil_div(columns, Way::kColumns) * Way(pixels).panel() * 4; }
 
 // Panels of w[column * of_column + depth * of_depth].
-void make_panels(Context& context, const float* w, int64_t columns, int64_t depth, int64_t of_column, int64_t of_depth, float* panels) {
-  parallel_rows(context, ceil_div(columns, kPanelColumns), kPanelColumns * depth, [&](int64_t first, int64_t last) {
-    for (int64_t j = first * kPanelColumns; j < last * kPanelColumns; j += kPanelColumns)
-      pack_panels(std::min(kPanelColumns, columns - j), depth, w + j * of_column, of_column, of_depth, kPanelColumns, panels + j * depth);
+template <class Way>
+void make_panels(Context& context, const float* w, int64_t columns, const Pixels& pixels, int64_t of_column, int64_t of_depth, float* panels) {
+  const int64_t panel = Way(pixels).panel();
+  parallel_rows(context, ceil_div(columns, Way::kColumns), panel, [&](int64_t first, int64_t last) {
+    for (int64_t j = first; j < last; ++j)
+      Way::make_panels(w, j * Way::kColumns, std::min(columns, (j + 1) * Way::kColumns), pixels.channels, of_column, of_depth, panels + j * panel);
   });
 }
 
-void forward(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order, const MomentSums* sums) {
+// y = pixels times filters, which are w[column * of_column + depth * of_depth].
+template <class Way>
+void multiply(Context& context, const Pixels& pixels, const float* w, int64_t of_column, int64_t of_depth, Out y, const Epilogue& epilogue,
+              FilterOrder* order, const MomentSums* sums) {
   static const char maker = 0;
-  const int64_t k = w.shape[0], c = w.shape[3];
-  const void* panels = ordered_filters(context, order, &maker, w.data, panel_bytes(k, c), kPanelSlot, [&](void* to) {
-    make_panels(context, w.as<float>(), k, c, c, 1, static_cast<float*>(to));
+  const int64_t columns = y.shape[3];
+  const void* panels = ordered_filters(context, order, &maker, w, panel_bytes<Way>(columns, pixels), kPanelSlot, [&](void* to) {
+    make_panels<Way>(context, w, columns, pixels, of_column, of_depth, static_cast<float*>(to));
   });
-  Product(Pixels(x, y.shape, window.stride), static_cast<const float*>(panels), y, epilogue, sums).run(context);
+  Product<Way>(pixels, static_cast<const float*>(panels), y, epilogue, sums).run(context);
 }
 
-// Deeper products need a copy of all pixels, large filters of few pixels one of their own.
-bool pays(int64_t depth, int64_t columns, int64_t pixels) {
-  return depth >= 32 && depth <= kDeepest && columns >= 32 && depth * columns <= kDeepest * pixels && !onednn::has_wider_vectors();
+bool one_pixel(const Shape& w, const Window& window, DType type) {
+  return type == DType::f32 && w[1] == 1 && w[2] == 1 && window.pad == 0 && !onednn::has_wider_vectors();
 }
-bool one_pixel(const Shape& w, const Window& window, DType type) { return type == DType::f32 && w[1] == 1 && w[2] == 1 && window.pad == 0; }
+// Deeper products need a copy of all pixels, large filters of few pixels one of their own: for that of the images' gradient, oneDNN needs
+// none.
+bool plain_pays(int64_t depth, int64_t columns, int64_t pixels) {
+  return depth >= 32 && depth <= kDeepest && columns >= 32 && depth * columns <= kDeepest * pixels;
+}
+bool strassen_pays(int64_t depth, int64_t columns, int64_t pixels) { return Strassen::takes(depth, columns) && pixels >= kFewest; }
+
+// f(Plain or Strassen type)
+template <class F>
+void with_way(int64_t depth, int64_t columns, int64_t pixels, F&& f) {
+  if (strassen_pays(depth, columns, pixels)) f(std::type_identity<Strassen>());
+  else f(std::type_identity<Plain>());
+}
+
+void trained(Context& context, const Pixels& pixels, const float* w, int64_t of_column, int64_t of_depth, Out y, const Epilogue& epilogue) {
+  with_way(pixels.channels, y.shape[3], pixels_of(y.shape), [&](auto way) {
+    multiply<typename decltype(way)::type>(context, pixels, w, of_column, of_depth, y, epilogue, nullptr, nullptr);
+  });
+}
 
 }  // namespace
 
+bool fits_frozen(const Shape& w, const Shape& y, const Window& window, DType type) {
+  return one_pixel(w, window, type) && plain_pays(w[3], w[0], pixels_of(y));
+}
+
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
-  return one_pixel(w, window, type) && pays(w[3], w[0], pixels_of(y));
+  return one_pixel(w, window, type) && (plain_pays(w[3], w[0], pixels_of(y)) || strassen_pays(w[3], w[0], pixels_of(y)));
 }
 
 bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type) {
-  return one_pixel(w, window, type) && window.stride == 1 && pays(w[0], w[3], pixels_of(dy));
+  const int64_t depth = w[0], columns = w[3], pixels = pixels_of(dy);
+  if (!one_pixel(w, window, type) || window.stride > 1) return false;
+  return plain_pays(depth, columns, pixels) || (strassen_pays(depth, columns, pixels) && depth * columns <= kDeepest * pixels);
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order) {
-  forward(context, x, w, y, window, epilogue, order, nullptr);
+void conv2d_frozen(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order) {
+  multiply<Plain>(context, Pixels(x, y.shape, window.stride), w.as<float>(), w.shape[3], 1, y, epilogue, order, nullptr);
+}
+
+void conv2d(Context& context, In x, In w, Out y, Window window) {
+  trained(context, Pixels(x, y.shape, window.stride), w.as<float>(), w.shape[3], 1, y, {});
 }
 
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  const Pixels pixels(x, y.shape, window.stride);
   const int64_t groups = mean.shape[0], k = y.shape[3];
-  MomentSums sums{groups, k, round_up(k, kPanelColumns), Product::chunks_of(y.shape, x.shape[3], groups)};
-  sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
-  forward(context, x, w, y, window, {}, nullptr, &sums);
-  combine(context, sums, mean, variance);
+  with_way(pixels.channels, k, pixels_of(y.shape), [&](auto way) {
+    using Way = typename decltype(way)::type;
+    MomentSums sums{groups, k, round_up(k, kPanelColumns), Product<Way>::chunks_of(y.shape, pixels.channels, groups)};
+    sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
+    multiply<Way>(context, pixels, w.as<float>(), w.shape[3], 1, y, {}, nullptr, &sums);
+    combine(context, sums, mean, variance);
+  });
 }
 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx) {
-  const int64_t k = w.shape[0], c = w.shape[3];
-  auto* panels = static_cast<float*>(context.scratch(panel_bytes(c, k), kPanelSlot));
-  make_panels(context, w.as<float>(), c, k, 1, c, panels);
-  Product(Pixels(dy, dx.shape, 1), panels, dx, {{}, onto, false}, nullptr).run(context);
+  trained(context, Pixels(dy, dx.shape, 1), w.as<float>(), 1, w.shape[3], dx, {{}, onto, false});
 }
 
 }  // namespace plumage::cpu::one_pixel

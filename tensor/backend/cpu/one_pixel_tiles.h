@@ -1,0 +1,103 @@
+// What one_pixel.cpp's products read, the pixels as rows of a matrix, and how their results go out, tile by tile. Next: one_pixel.cpp.
+#pragma once
+#include "tensor/backend/cpu/conv.h"
+#include "tensor/backend/cpu/gemm_tile.h"
+#include "tensor/backend/cpu/moments.h"
+
+namespace plumage::cpu::one_pixel {
+
+// The pixels that the filters see, as rows of a matrix.
+struct Pixels {
+  const float* data;
+  int64_t channels, stride, height, width, down, across;  // of the image in memory; of what is seen
+  Pixels(In x, const Shape& seen, int64_t stride)
+      : data(x.as<float>()), channels(x.shape[3]), stride(stride), height(x.shape[1]), width(x.shape[2]), down(seen[1]), across(seen[2]) {}
+  const float* row(int64_t i) const {
+    if (stride == 1) return data + i * channels;
+    int64_t n = i / (down * across), p = i / across % down, q = i % across;
+    return data + ((n * height + p * stride) * width + q * stride) * channels;
+  }
+};
+
+// A tile of results: rows and columns of y, m x n of them.
+struct Place {
+  int64_t row, column, m, n;
+  float* sums;  // of its chunk and columns, if asked for
+  bool first;   // of its chunk
+};
+
+// y [M, K] and what happens to a tile before it is stored there.
+class WayOut {
+ public:
+  WayOut(Out y, const Epilogue& epilogue, const MomentSums* sums)
+      : y_(y.as<float>()), columns_(y.shape[3]), epilogue_(epilogue), sums_(sums),
+        streams_(cpu::streams(y_, y.count(), columns_) && epilogue.residual.data != y.data) {}
+
+  int64_t columns() const { return columns_; }
+  bool streams() const { return streams_; }
+  float* sums_of(int64_t group, int64_t chunk) const { return sums_ ? sums_->of(group, chunk) : nullptr; }
+
+  /// Brings in what a tile will be added to.
+  PLUMAGE_INLINE void expect(const Place& t) const {
+    const float* residual = residual_at(t);
+    for (int64_t i = 0; residual && i < t.m; ++i)
+      for (int64_t j = 0; j < kPanelColumns; j += 16) __builtin_prefetch(residual + i * columns_ + j);
+  }
+  PLUMAGE_INLINE void settle(const Place& t, Sums& tile) const {
+    if (t.m == kPanelRows && t.n == kPanelColumns) settle<true>(t, tile, residual_at(t));
+    else settle<false>(t, tile, residual_at(t));
+  }
+
+ private:
+  const float* residual_at(const Place& t) const {
+    return epilogue_.residual ? epilogue_.residual.as<float>() + t.row * columns_ + t.column : nullptr;
+  }
+
+  template <bool kWhole>
+  PLUMAGE_INLINE void settle(const Place& t, Sums& tile, const float* residual) const {
+    const int m = kWhole ? int(kPanelRows) : int(t.m);
+    auto lanes = [&](int h) { return kWhole ? kLanes : std::clamp<int64_t>(t.n - h * kLanes, 0, kLanes); };
+    auto each = [&](auto&& f) {
+#pragma GCC unroll 12
+      for (int i = 0; i < kPanelRows; ++i) {
+        if (!kWhole && i == m) break;
+        f(tile[i][0], i, 0);
+        f(tile[i][1], i, 1);
+      }
+    };
+    if (epilogue_.shift) {
+      const float* from = epilogue_.shift.as<float>() + t.column;
+      const V shift[2] = {load_n(from, lanes(0)), load_n(from + kLanes, lanes(1))};
+      each([&](V& v, int, int h) { v += shift[h]; });
+    }
+    if (residual) each([&](V& v, int i, int h) { v += load_n(residual + i * columns_ + h * kLanes, lanes(h)); });
+    if (epilogue_.relu) each([&](V& v, int, int) { v = vrelu(v); });
+    if (t.sums) {
+      float *of_center = t.sums, *of_sum = t.sums + sums_->padded, *of_squares = t.sums + 2 * sums_->padded;
+      V center[2] = {}, sum[2] = {}, squares[2] = {};
+      if (t.first) each([&](V& v, int, int h) { center[h] += v / float(m); });  // of the first rows: near enough to the chunk's
+      else center[0] = load(of_center), center[1] = load(of_center + kLanes);
+      each([&](V& v, int, int h) {
+        V d = v - center[h];
+        sum[h] += d;
+        squares[h] += d * d;
+      });
+      for (int64_t h = 0, at = 0; h < 2; ++h, at += kLanes) {
+        store(of_center + at, center[h]);
+        store(of_sum + at, t.first ? sum[h] : load(of_sum + at) + sum[h]);
+        store(of_squares + at, t.first ? squares[h] : load(of_squares + at) + squares[h]);
+      }
+    }
+    float* y = y_ + t.row * columns_ + t.column;
+    if (kWhole && streams_) each([&](V& v, int i, int h) { stream(y + i * columns_ + h * kLanes, v); });
+    else each([&](V& v, int i, int h) { store_n(y + i * columns_ + h * kLanes, v, lanes(h)); });
+  }
+
+  float* y_;
+  int64_t columns_;
+  const Epilogue epilogue_;
+  const MomentSums* sums_;
+  bool streams_;
+};
+
+}  // namespace plumage::cpu::one_pixel
