@@ -103,6 +103,9 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{3, 14, 14, 128}, {192, 1, 1, 128}, 1, 0},  //   Strassen's algorithm
       {{3, 27, 28, 128}, {256, 1, 1, 128}, 2, 0},  //     stride 2
       {{4, 12, 12, 1024}, {128, 1, 1, 1024}, 1, 0},  //   deep: all factors are copied
+      {{3, 13, 15, 512}, {272, 1, 1, 512}, 1, 0},  //   of dw: an odd number of pixels, tiles of all heights, regions in two columns
+      {{3, 27, 28, 320}, {520, 1, 1, 320}, 2, 0},  //     stride 2, slices, columns of unequal width
+      {{3, 14, 14, 256}, {1032, 1, 1, 256}, 1, 0},  //     regions in three rows
       {{2, 8, 9, 170}, {200, 3, 3, 170}, 1, 1},  //   large filters
       {{3, 14, 13, 35}, {40, 3, 3, 35}, 1, 1},  //   tiles of five pixels, the last four or three
       {{16, 5, 5, 200}, {170, 3, 3, 200}, 1, 1, 1e-5},  //   one of them an image, large filters; rounds twice as much (see below)

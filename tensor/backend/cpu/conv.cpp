@@ -142,6 +142,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   if (winograd::fits(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
   if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
   if (few_filters::fits(dw.shape)) return few_filters::conv2d_dw(context, x, dy, dw, window);
+  if (one_pixel::fits_dw(dw.shape, dy.shape, window, x.dtype)) return one_pixel::conv2d_dw(context, x, dy, dw, window);
   if (tap_products::fits(dw.shape, x.dtype)) return tap_products::conv2d_dw(context, x, dy, dw, window);
   if (!onednn::conv2d_dw(context, x, dy, dw, window)) im2col::conv2d_dw(context, x, dy, dw, window);
 }

@@ -1,7 +1,7 @@
 // Convolution with filters of one pixel: a matrix product, pixels [M, C] times filters [C, K], at the rate of the arithmetic as
 // long as memory keeps up. So each thread takes a block of pixels against all filters, reads it where it lies and meanwhile brings
 // in the next; what else happens to the results happens while they are in registers. Large products go by Strassen's algorithm.
-// Next: onednn_conv.cpp.
+// Next: one_pixel_dw.cpp.
 #include <type_traits>
 
 #include "tensor/backend/cpu/one_pixel_tiles.h"
@@ -87,8 +87,11 @@ struct Strassen {
     }
   }
   void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const WayOut& out) const {
-    strassen::Factors factors{half, {}, panel, ahead};
-    for (int p = 0; p < strassen::kProducts; ++p) factors.left[p] = {copy + (i / kRows * strassen::kProducts + p) * factor(), pitch};
+    strassen::Factors factors{half, {}, panel, {}};
+    for (int p = 0; p < strassen::kProducts; ++p) {
+      factors.left[p] = {copy + (i / kRows * strassen::kProducts + p) * factor(), pitch};
+      factors.ahead[p] = {ahead.at + p * half * ahead.step, ahead.step};
+    }
     if (in_place(i, rows)) {
       factors.left[2] = {pixels.row(top + i), depth};
       factors.left[3] = {pixels.row(top + i + kPanelRows) + half, depth};
@@ -99,7 +102,7 @@ struct Strassen {
                    t.sums ? t.sums + across * kPanelColumns : nullptr, t.first && down == 0};
     };
     for (int q = 0; q < 4; ++q) out.expect(quarter(q / 2, q % 2));
-    strassen::multiply(factors, 1, [&](int down, int across, Sums& tile) {
+    strassen::multiply<kPanelRows>(factors, 1, [&](int down, int across, Sums& tile) {
       if (Place place = quarter(down, across); place.m > 0) settle(out, place, tile);
     });
   }

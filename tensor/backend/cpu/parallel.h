@@ -31,8 +31,8 @@ constexpr int64_t kGrain = 16384;
 constexpr int64_t kPartsAThread = 8;
 constexpr int64_t kMostThreads = 256;  ///< of a region
 
-inline int64_t ceil_div(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
-inline int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
+constexpr int64_t ceil_div(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
+constexpr int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
 
 /// f(begin, end) over parts of 0..count, at least `grain` long; inner borders are multiples of `align`. A thread's share is cut
 /// into as many as `parts`, fewer where each call of f has costs of its own.

@@ -37,27 +37,28 @@ PLUMAGE_INLINE void right_factors(V b11, V b12, V b21, V b22, F&& f) {
 }
 
 /// The left and right factors in memory: element (i, l) of left factor p is left[p].data[i * left[p].row + l * step], the right ones
-/// are panels, [product][half][kPanelColumns]. `ahead` has a place for each depth of each product.
+/// are panels, [product][half][kPanelColumns]. ahead[p]: what product p brings in meanwhile, a place for each of its depths.
 struct Left { const float* data; int64_t row; };
 struct Factors {
   int64_t half;  // depths of a factor
   Left left[kProducts];
   const float* right;
-  Ahead ahead;
+  Ahead ahead[kProducts];
 
-  PLUMAGE_INLINE void product(int p, int64_t step, Sums& m) {
-    accumulate<true>(half, left[p].data, left[p].row, step, right + p * half * kPanelColumns, m, ahead);
-    ahead.at += half * ahead.step;
+  template <int64_t kTall>
+  PLUMAGE_INLINE void product(int p, int64_t step, Tile<kTall>& m) const {
+    accumulate<true>(half, left[p].data, left[p].row, step, right + p * half * kPanelColumns, m, ahead[p]);
   }
 };
 
-/// settle(i, j, C) takes the quarters of the result, the upper before the lower ones.
-template <class Settle>
-PLUMAGE_INLINE void multiply(Factors factors, int64_t step, Settle&& settle) {
+/// settle(i, j, C) takes the quarters of the result, the upper before the lower ones; kTall rows each.
+template <int64_t kTall, class Settle>
+PLUMAGE_INLINE void multiply(const Factors& factors, int64_t step, Settle&& settle) {
+  using Sums = Tile<kTall>;
   alignas(64) Sums c11, c12, c21, c22;
   auto each = [](auto&& f) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kPanelRows; ++i) f(i, 0), f(i, 1);
+    for (int i = 0; i < kTall; ++i) f(i, 0), f(i, 1);
   };
   {
     Sums m = {};
