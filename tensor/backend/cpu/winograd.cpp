@@ -88,13 +88,14 @@ class Correlation {
   }
 
  private:
-  // Transforms of `capacity` tiles, [point][tile][channel]. Rows are a line longer than the channels, lest those of a product
-  // fall on each other in the first cache. Products [point][tile][column], likewise.
+  // Transforms of tiles, [point][tile][channel]. Rows are a line longer than the channels, lest those of a product fall on each other
+  // in the first cache, and points an odd number of lines apart, lest those of a tile do. Products [point][tile][column], likewise.
   struct Products {
     float* data;
     int64_t row, point;  // steps
   };
 
+  static int64_t apart(int64_t tiles, int64_t row) { return round_up(tiles * row, 32) + 48; }
   int64_t rows_of(int64_t floats) const { return floats / kPoints<F> / std::max(c_, k_) / kPanelRows * kPanelRows; }
   int64_t batch() const { return std::clamp(rows_of(kBatchFloats), kPanelRows, round_up(in_.count, kPanelRows)); }
 
@@ -103,20 +104,21 @@ class Correlation {
   void by_tiles(Context& context) const {
     const int64_t share = round_up(ceil_div(in_.count, context.threads()), kPanelRows);  // so that every thread has a block
     const int64_t capacity = std::min(share, std::clamp(rows_of(kBlockFloats), kPanelRows, kMostTiles));
-    const int64_t k_row = round_up(k_, 16) + 16, floats = kPoints<F> * capacity * (c_row_ + k_row);
+    const int64_t k_row = round_up(k_, 16) + 16, point = apart(capacity, c_row_), product = apart(capacity, k_row);
+    const int64_t floats = kPoints<F> * (point + product);
     auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
     parallel(context, (in_.count + capacity - 1) / capacity, 1, [&](int64_t first, int64_t last) {
       float* points = buffers + omp_get_thread_num() * floats;
-      Products products{points + kPoints<F> * capacity * c_row_, k_row, capacity * k_row};
+      Products products{points + kPoints<F> * point, k_row, product};
       for (int64_t b = first; b < last; ++b) {
         int64_t begin = b * capacity, tiles = std::min(capacity, in_.count - begin), next = begin + tiles;
-        transform_inputs(points, capacity, begin, 0, tiles);
+        transform_inputs(points, point, begin, 0, tiles);
         const auto [images, bytes] = in_.rows_of(x_, next, std::min(next + capacity, in_.count));
         for (int64_t j = 0; j < columns_; ++j) {
           auto ahead = [&, images = images, bytes = bytes](int64_t point, int64_t call, int64_t calls, int64_t deep) {
             return Ahead::share(images, bytes, (j * kPoints<F> + point) * calls + call, columns_ * kPoints<F> * calls, deep);
           };
-          multiply(points, capacity, tiles, j, panels_ + j * panel_, {products.data + j * kPanelColumns, products.row, products.point},
+          multiply(points, point, tiles, j, panels_ + j * panel_, {products.data + j * kPanelColumns, products.row, products.point},
                    ahead);
         }
         transform_outputs(products, begin, tiles, 0, k_);
@@ -127,13 +129,13 @@ class Correlation {
   // Large filters, a panel of which is used for many tiles: the threads share the transforms of the images, then the panels, to
   // the pixels. A panel that is needed once is made where it is used.
   void by_columns(Context& context, int64_t cuts) const {
-    const int64_t capacity = batch(), row = kPanelColumns, point = kColumnTiles * row + 48, own = panels_ ? 0 : panel_;
-    const int64_t floats = kPoints<F> * point + own;
-    auto* points = static_cast<float*>(context.scratch(kPoints<F> * capacity * c_row_ * 4, kPointSlot));
+    const int64_t capacity = batch(), point = apart(capacity, c_row_), product = apart(kColumnTiles, kPanelColumns), own = panels_ ? 0 : panel_;
+    const int64_t floats = kPoints<F> * product + own;
+    auto* points = static_cast<float*>(context.scratch(kPoints<F> * point * 4, kPointSlot));
     auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
     for (int64_t begin = 0; begin < in_.count; begin += capacity) {
       const int64_t batch = std::min(capacity, in_.count - begin);
-      parallel(context, batch, 1, [&](int64_t first, int64_t last) { transform_inputs(points, capacity, begin, first, last); });
+      parallel(context, batch, 1, [&](int64_t first, int64_t last) { transform_inputs(points, point, begin, first, last); });
       parallel(context, columns_ * cuts, 1, [&](int64_t first, int64_t last) {
         float *made = buffers + omp_get_thread_num() * floats, *products = made + own;
         for (int64_t item = first; item < last; ++item) {
@@ -142,10 +144,10 @@ class Correlation {
           for (int64_t t = from; t < to; t += kColumnTiles) {
             const int64_t tiles = std::min(kColumnTiles, to - t);
             auto ahead = [&](int64_t p, int64_t call, int64_t calls, int64_t deep) {  // the transforms at the next point
-              return Ahead::share(points + (std::min(p + 1, kPoints<F> - 1) * capacity + t) * c_row_, tiles * c_row_ * 4, call, calls, deep);
+              return Ahead::share(points + std::min(p + 1, kPoints<F> - 1) * point + t * c_row_, tiles * c_row_ * 4, call, calls, deep);
             };
-            multiply(points + t * c_row_, capacity, tiles, j, panels_ ? panels_ + j * panel_ : made, {products, row, point}, ahead);
-            transform_outputs({products - j * kPanelColumns, row, point}, begin + t, tiles, j * kPanelColumns,
+            multiply(points + t * c_row_, point, tiles, j, panels_ ? panels_ + j * panel_ : made, {products, kPanelColumns, product}, ahead);
+            transform_outputs({products - j * kPanelColumns, kPanelColumns, product}, begin + t, tiles, j * kPanelColumns,
                               std::min(k_, (j + 1) * kPanelColumns));
           }
         }
@@ -154,25 +156,25 @@ class Correlation {
   }
 
   // B' d B of tiles first..last of those that start at tile `begin`.
-  void transform_inputs(float* points, int64_t capacity, int64_t begin, int64_t first, int64_t last) const {
+  void transform_inputs(float* points, int64_t point, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t)
       in_.template read<F::kIn>(x_, begin + t, pad_, [&](int64_t i, int64_t lanes, const Transformed<F>& d) {
         Transformed<F> u;
         both<F::kIn, F::kIn>(F::input, d, u);
-        store_points(u, points + t * c_row_ + i, capacity * c_row_, lanes);
+        store_points(u, points + t * c_row_ + i, point, lanes);
       });
   }
 
   // The products of `tiles` tiles with panel j at all points; ahead(point, call, calls, depth): what a call brings in meanwhile.
   template <class A>
-  void multiply(const float* points, int64_t capacity, int64_t tiles, int64_t j, const float* panel, const Products& to, A&& ahead) const {
+  void multiply(const float* points, int64_t point, int64_t tiles, int64_t j, const float* panel, const Products& to, A&& ahead) const {
     const int64_t n = std::min(kPanelColumns, k_ - j * kPanelColumns);
     const int64_t pieces = ceil_div(c_, kDepth), calls = pieces * (ceil_div(tiles, kPanelRows));
     for (int64_t p = 0; p < kPoints<F>; ++p)
       for (int64_t l = 0, call = 0; l < c_; l += kDepth)
         for (int64_t i = 0; i < tiles; i += kPanelRows, ++call) {
           int64_t deep = std::min(kDepth, c_ - l);
-          multiply_rows(deep, points + (p * capacity + i) * c_row_ + l, c_row_, panel + (p * c_ + l) * kPanelColumns,
+          multiply_rows(deep, points + p * point + i * c_row_ + l, c_row_, panel + (p * c_ + l) * kPanelColumns,
                         to.data + p * to.point + i * to.row, to.row, std::min(kPanelRows, tiles - i), n, l > 0, ahead(p, call, calls, deep));
         }
   }

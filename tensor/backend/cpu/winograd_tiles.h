@@ -25,18 +25,18 @@ struct Tiles {
   PLUMAGE_INLINE void read(const float* x, int64_t tile, int64_t pad, F&& f) const {
     int64_t top = tile / across % down * step - pad, left = tile % across * step - pad;
     const float* corner = x + ((tile / (down * across) * height + top) * width + left) * channels;
-    bool whole = top >= 0 && left >= 0 && top + size <= height && left + size <= width;
-    for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
-      V d[size][size];
+    auto with = [&](auto inside) {
+      for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
+        V d[size][size];
 #pragma GCC unroll 7
-      for (int i = 0; i < size; ++i)
+        for (int i = 0; i < size; ++i)
 #pragma GCC unroll 7
-        for (int j = 0; j < size; ++j) {
-          bool inside = whole || (top + i >= 0 && top + i < height && left + j >= 0 && left + j < width);
-          d[i][j] = inside ? load_n(corner + (i * width + j) * channels + c, lanes) : V{};
-        }
-      f(c, lanes, d);
-    });
+          for (int j = 0; j < size; ++j) d[i][j] = inside(i, j) ? load_n(corner + (i * width + j) * channels + c, lanes) : V{};
+        f(c, lanes, d);
+      });
+    };
+    if (top >= 0 && left >= 0 && top + size <= height && left + size <= width) with([](int, int) { return true; });
+    else with([&](int i, int j) { return top + i >= 0 && top + i < height && left + j >= 0 && left + j < width; });
   }
   struct Range { const float* from; int64_t bytes; };
   /// Where the image rows of tiles first..last begin, about, and their size.
