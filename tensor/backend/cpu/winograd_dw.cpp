@@ -5,7 +5,7 @@
 namespace plumage::cpu::winograd {
 namespace {
 
-constexpr int kPanelSlot = 1, kSumSlot = 2;
+constexpr int kThreadSlot = 0, kPanelSlot = 1, kSumSlot = 2;
 constexpr int64_t kSmallSums = 200000;  // floats: below, sums and transforms of a thread stay in its second cache
 constexpr int64_t kSlices = 16, kSliceBatch = 48, kSharedBatch = 256;  // tiles that are transformed at a time
 
@@ -38,6 +38,7 @@ class FilterGradient {
 
   void run(Context& context) const {
     if (sums_ <= kSmallSums) by_slices(context);
+    else if (in_.count <= kSharedBatch) by_columns(context);
     else by_points(context);
   }
 
@@ -90,6 +91,33 @@ class FilterGradient {
     finish(context, sums);
   }
 
+  // Large filters of so few tiles that one batch has them all: the threads share its transforms, then the panels of x's channels, each
+  // a group of dy's channels at a time from its products at all points, which stay in the second cache, to the filters.
+  void by_columns(Context& context) const {
+    Batch shape(in_.count, c_, k_);
+    Batch batch = shape.in(static_cast<float*>(context.scratch(shape.floats() * 4, kPanelSlot)));
+    parallel(context, in_.count, 8, [&](int64_t first, int64_t last) { transform(batch, 0, first, last); });
+    const int64_t unit = batch.a.unit, point = unit * kPanelColumns + 48, groups = ceil_div(k_, unit), floats = kPoints<F> * point;
+    auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
+    parallel(context, columns() * groups, 1, [&](int64_t first, int64_t last) {
+      float* sums = buffers + omp_get_thread_num() * floats;
+      for (int64_t item = first; item < last; ++item) {
+        const int64_t j = item / groups * kPanelColumns, k = item % groups * unit, rows = std::min(unit, k_ - k), n = std::min(kPanelColumns, c_ - j);
+        for (int64_t p = 0; p < kPoints<F>; ++p)
+          for (int64_t i = 0; i < rows; i += kPanelRows) {  // meanwhile dy's transforms at the next point
+            Ahead ahead = Ahead::share(batch.a.at(std::min(p + 1, kPoints<F> - 1), 0, k), in_.count * unit * 4, i / kPanelRows,
+                                       ceil_div(rows, kPanelRows), in_.count);
+            multiply_panels(in_.count, batch.a.at(p, 0, k + i), unit, batch.b.at(p, 0, j), sums + p * point + i * kPanelColumns, kPanelColumns,
+                            std::min(kPanelRows, rows - i), n, false, ahead);
+          }
+        for (int64_t i = 0; i < rows; ++i)
+          for_vectors(0, n, [&](int64_t c, int64_t lanes) {
+            finish(sums + i * kPanelColumns + c, point, lanes, dw_ + (k + i) * 9 * c_ + j + c);
+          });
+      }
+    });
+  }
+
   int64_t columns() const { return ceil_div(c_, kPanelColumns); }
 
   // Tiles first..last of the batch that starts at tile `begin`.
@@ -126,14 +154,16 @@ class FilterGradient {
   void finish(Context& context, const float* sums) const {
     parallel_rows(context, k_, 9 * c_, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i)
-        for_vectors(0, c_, [&](int64_t j, int64_t lanes) {
-          Transformed<F> u;
-          Filter g;
-          load_points(u, sums + i * c_ + j, k_ * c_, lanes);
-          both<F::kIn, 3>(F::filter_gradient, u, g);
-          for (int tap = 0; tap < 9; ++tap) store_n(dw_ + (i * 9 + tap) * c_ + j, g[tap / 3][tap % 3], lanes);
-        });
+        for_vectors(0, c_, [&](int64_t j, int64_t lanes) { finish(sums + i * c_ + j, k_ * c_, lanes, dw_ + i * 9 * c_ + j); });
     });
+  }
+  // A vector of a filter from its sums at all points.
+  PLUMAGE_INLINE void finish(const float* sums, int64_t apart, int64_t lanes, float* dw) const {
+    Transformed<F> u;
+    Filter g;
+    load_points(u, sums, apart, lanes);
+    both<F::kIn, 3>(F::filter_gradient, u, g);
+    for (int tap = 0; tap < 9; ++tap) store_n(dw + tap * c_, g[tap / 3][tap % 3], lanes);
   }
 
   Tiles<F::kOut> in_, out_;
