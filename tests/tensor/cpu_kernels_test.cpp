@@ -110,9 +110,11 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{3, 14, 13, 35}, {40, 3, 3, 35}, 1, 1},  //   tiles of five pixels, the last four or three
       {{16, 5, 5, 200}, {170, 3, 3, 200}, 1, 1, 1e-5},  //   one of them an image, large filters; rounds twice as much (see below)
       {{2, 17, 18, 16}, {17, 3, 3, 16}, 1, 1},  //   few channels
+      {{2, 18, 20, 40}, {36, 3, 3, 40}, 2, 1},  //   stride 2
+      {{3, 19, 17, 170}, {100, 3, 3, 170}, 2, 1},  //     odd sides, large filters
       {{1, 16, 16, 23}, {16, 3, 3, 23}, 1, 1},  //   of which one vector is filled
-      {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 1},     // tap by tap
-      {{4, 17, 19, 40}, {70, 3, 3, 40}, 2, 1},     //   channels that fill no panel
+      {{3, 15, 16, 64}, {96, 3, 3, 64}, 2, 2},     // tap by tap
+      {{4, 17, 19, 40}, {70, 3, 3, 40}, 2, 0},     //   channels that fill no panel
       {{2, 20, 21, 33}, {300, 2, 3, 33}, 3, 2},    //   dy is copied; places that no tap reaches
       {{1, 12, 12, 32}, {600, 3, 3, 32}, 2, 0},    //   filters in two pieces
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     //   slices of the pixels
@@ -302,16 +304,26 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
 
 // The one-dimensional algorithm on lane 0, in float: y = A'[(G g) . (B' d)].
 template <class F>
-void correlates(const std::vector<float>& d, const std::vector<float>& g) {
-  cpu::V in[F::kIn], u[F::kIn], filter[3], t[F::kIn], m[F::kIn], y[F::kOut];
-  for (int i = 0; i < F::kIn; ++i) in[i] = cpu::splat(d[size_t(i)]);
+std::vector<float> in_one_dimension(const std::vector<float>& d, const std::vector<float>& g) {
+  cpu::V in[F::kPatch], u[F::kIn], filter[3], t[F::kIn], m[F::kIn], y[F::kOut];
+  for (int i = 0; i < F::kPatch; ++i) in[i] = cpu::splat(d[size_t(i)]);
   for (int i = 0; i < 3; ++i) filter[i] = cpu::splat(g[size_t(i)]);
   F::input(in, t);
   F::filter(filter, u);
   for (int i = 0; i < F::kIn; ++i) m[i] = t[i] * u[i];
   F::output(m, y);
-  for (size_t i = 0; i < F::kOut; ++i)
-    CHECK(double(y[i][0]) == doctest::Approx(d[i] * g[0] + d[i + 1] * g[1] + d[i + 2] * g[2]).epsilon(1e-6));
+  std::vector<float> out;
+  for (const cpu::V& v : y) out.push_back(v[0]);
+  return out;
+}
+
+template <class F>
+void correlates(const std::vector<float>& d, const std::vector<float>& g) {
+  std::vector<float> y = in_one_dimension<F>(d, g);
+  for (size_t i = 0; i < F::kOut; ++i) {
+    size_t at = i * F::kStep / F::kOut;
+    CHECK(double(y[i]) == doctest::Approx(d[at] * g[0] + d[at + 1] * g[1] + d[at + 2] * g[2]).epsilon(1e-6));
+  }
 }
 
 TEST_CASE("cpu: Winograd's algorithms in one dimension are a correlation") {
@@ -321,6 +333,9 @@ TEST_CASE("cpu: Winograd's algorithms in one dimension are a correlation") {
   correlates<cpu::winograd::F4>({0, 0, 0, 0, 0, 1}, {0, 0, 1});
   correlates<cpu::winograd::F5>({1, 2, 3, 4, -5, 6, 7}, {1, 10, 100});
   correlates<cpu::winograd::F5>({0, 0, 0, 0, 0, 0, 1}, {0, 0, 1});
+  correlates<cpu::winograd::Strided>({1, 2, 3, 4, -5}, {1, 10, 100});
+  // back at stride 2: (1 2 3) between the pixels that only the middle tap saw: 10, 1 + 200, 20, 2 + 300
+  CHECK(in_one_dimension<cpu::winograd::StridedBack>({1, 2, 3}, {1, 10, 100}) == std::vector<float>{10, 201, 20, 302});
 }
 
 // rms of the error over rms of the numbers, against the direct way in f64. Convolutions of 64 channels.

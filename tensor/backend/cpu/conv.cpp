@@ -139,7 +139,7 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   flush_denormals();
   if (empty(x.shape, dw.shape, dy.shape)) return clear(dw);
-  if (winograd::fits(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
+  if (winograd::fits_dw(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
   if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
   if (few_filters::fits(dw.shape)) return few_filters::conv2d_dw(context, x, dy, dw, window);
   if (one_pixel::fits_dw(dw.shape, dy.shape, window, x.dtype)) return one_pixel::conv2d_dw(context, x, dy, dw, window);

@@ -1,4 +1,4 @@
-// Convolution with 3x3 filters, stride 1, by Winograd's algorithms (tensor/backend/cpu/winograd_transforms.h). Output tiles
+// Convolution with 3x3 filters, stride 1 or 2, by Winograd's algorithms (tensor/backend/cpu/winograd_transforms.h). Output tiles
 // of m x m pixels and their n x n inputs become n^2 matrix products [tiles, C] x [C, K], one for each point.
 //   y = A' [(G g G') . (B' d B)] A      Next: winograd_dw.cpp.
 #include "tensor/backend/cpu/winograd_tiles.h"
@@ -71,7 +71,7 @@ class Correlation {
  public:
   Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad,
               const Epilogue& epilogue)
-      : in_(x_shape, y_shape[1], y_shape[2]), out_(y_shape, y_shape[1], y_shape[2]), x_(x), filters_(filters), y_(y), pad_(pad),
+      : out_(y_shape), in_(x_shape, out_.down, out_.across), x_(x), filters_(filters), y_(y), pad_(pad),
         epilogue_(epilogue), c_(in_.channels), k_(out_.channels), c_row_(round_up(c_, 16) + 16), columns_(filters.panels()),
         panel_(panel_floats<F>(c_)), streams_(streams(y, y_shape.count(), k_) && epilogue.residual.data != y) {}
 
@@ -158,9 +158,9 @@ class Correlation {
   // B' d B of tiles first..last of those that start at tile `begin`.
   void transform_inputs(float* points, int64_t point, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t)
-      in_.template read<F::kIn>(x_, begin + t, pad_, [&](int64_t i, int64_t lanes, const Transformed<F>& d) {
+      in_.template read<F::kPatch>(x_, begin + t, pad_, [&](int64_t i, int64_t lanes, const Patch<F>& d) {
         Transformed<F> u;
-        both<F::kIn, F::kIn>(F::input, d, u);
+        both<F::kPatch, F::kIn>(F::input, d, u);
         store_points(u, points + t * c_row_ + i, point, lanes);
       });
   }
@@ -190,7 +190,8 @@ class Correlation {
     if (streams_) stream_end();
   }
 
-  Tiles<F::kOut> in_, out_;
+  Tiles<F::kOut> out_;
+  Tiles<F::kStep> in_;
   const float* x_;
   const Filters filters_;
   const float* panels_ = nullptr;  // [column][point][depth][kPanelColumns], unless made where they are used
@@ -203,25 +204,31 @@ class Correlation {
 
 }  // namespace
 
-bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
+bool fits_dw(const Shape& w, const Shape& y, const Window& window, DType type) {
   const int64_t least = y[1] >= 16 && y[2] >= 16 ? 16 : 32;  // channels: small maps of fewer have better kernels
-  return type == DType::f32 && w[1] == 3 && w[2] == 3 && window.stride == 1 && window.pad <= 2 && w[0] >= least && w[3] >= least &&
-         y[1] >= 4 && y[2] >= 4 && w[0] * w[3] <= 8192 * Tiles<4>(y, y[1], y[2]).count;  // few tiles: the filters' transforms cost more
+  const bool windows = (window.stride == 1 && window.pad <= 2) || (window.stride == 2 && window.pad == 1);
+  return type == DType::f32 && w[1] == 3 && w[2] == 3 && windows && w[0] >= least && w[3] >= least && y[1] >= 4 && y[2] >= 4 &&
+         w[0] * w[3] <= 8192 * Tiles<4>(y).count;  // few tiles: the filters' transforms cost more
+}
+
+bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
+  return fits_dw(w, y, window, type) && (window.stride == 1 || (y[1] >= 8 && y[2] >= 8));
 }
 
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order) {
-  with_tiles(y.shape, [&](auto f) {
+  with_tiles(y.shape, window, [&](auto f) {
     Filters filters{w.as<float>(), w.shape[0], w.shape[3], false};
     Correlation<decltype(f)>(x.as<float>(), x.shape, filters, y.as<float>(), y.shape, window.pad, epilogue).run(context, order);
   });
 }
 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
-  with_tiles(dx.shape, [&](auto f) {
-    Filters filters{w.as<float>(), w.shape[0], w.shape[3], true};
-    Correlation<decltype(f)>(dy.as<float>(), dy.shape, filters, dx.as<float>(), dx.shape, 2 - window.pad, {{}, onto, false})
-        .run(context, nullptr);
-  });
+  Filters filters{w.as<float>(), w.shape[0], w.shape[3], true};
+  auto with = [&](auto f, int64_t pad) {
+    Correlation<decltype(f)>(dy.as<float>(), dy.shape, filters, dx.as<float>(), dx.shape, pad, {{}, onto, false}).run(context, nullptr);
+  };
+  if (window.stride == 2) with(StridedBack{}, 0);
+  else with_tiles(dx.shape, window, [&](auto f) { with(f, 2 - window.pad); });
 }
 
 }  // namespace plumage::cpu::winograd

@@ -1,4 +1,4 @@
-// Gradient of 3x3 filters, stride 1, by Winograd's algorithms: tiles are the depth of n^2 products [K, tiles] x [tiles, C].
+// Gradient of 3x3 filters, stride 1 or 2, by Winograd's algorithms: tiles are the depth of n^2 products [K, tiles] x [tiles, C].
 //   dw = G' [sum of (A dy A') . (B' x B)] G
 #include "tensor/backend/cpu/winograd_tiles.h"
 
@@ -33,7 +33,7 @@ template <class F>
 class FilterGradient {
  public:
   FilterGradient(In x, In dy, Out dw, int64_t pad)
-      : in_(x.shape, dy.shape[1], dy.shape[2]), out_(dy.shape, dy.shape[1], dy.shape[2]), x_(x.as<float>()), dy_(dy.as<float>()),
+      : out_(dy.shape), in_(x.shape, out_.down, out_.across), x_(x.as<float>()), dy_(dy.as<float>()),
         dw_(dw.as<float>()), pad_(pad), c_(in_.channels), k_(out_.channels), sums_(kPoints<F> * k_ * c_) {}
 
   void run(Context& context) const {
@@ -124,8 +124,8 @@ class FilterGradient {
   void transform(const Batch& batch, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t) {
       Transformed<F> u;
-      in_.template read<F::kIn>(x_, begin + t, pad_, [&](int64_t i, int64_t, const Transformed<F>& d) {
-        both<F::kIn, F::kIn>(F::input, d, u);
+      in_.template read<F::kPatch>(x_, begin + t, pad_, [&](int64_t i, int64_t, const Patch<F>& d) {
+        both<F::kPatch, F::kIn>(F::input, d, u);
         batch.b.put(u, t, i);
       });
       out_.template read<F::kOut>(dy_, begin + t, 0, [&](int64_t i, int64_t, const Pixels<F>& d) {
@@ -166,7 +166,8 @@ class FilterGradient {
     for (int tap = 0; tap < 9; ++tap) store_n(dw + tap * c_, g[tap / 3][tap % 3], lanes);
   }
 
-  Tiles<F::kOut> in_, out_;
+  Tiles<F::kOut> out_;
+  Tiles<F::kStep> in_;
   const float *x_, *dy_;
   float* dw_;
   int64_t pad_, c_, k_, sums_;
@@ -175,7 +176,7 @@ class FilterGradient {
 }  // namespace
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
-  with_tiles(dy.shape, [&](auto f) { FilterGradient<decltype(f)>(x, dy, dw, window.pad).run(context); });
+  with_tiles(dy.shape, window, [&](auto f) { FilterGradient<decltype(f)>(x, dy, dw, window.pad).run(context); });
 }
 
 }  // namespace plumage::cpu::winograd

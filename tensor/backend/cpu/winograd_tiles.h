@@ -9,16 +9,18 @@ namespace plumage::cpu::winograd {
 
 template <class F> constexpr int64_t kPoints = F::kIn * F::kIn;  // elements of a transformed tile
 template <class F> using Transformed = V[F::kIn][F::kIn];
+template <class F> using Patch = V[F::kPatch][F::kPatch];
 template <class F> using Pixels = V[F::kOut][F::kOut];
 using Filter = V[3][3];
 
-// An image batch [N,H,W,C] seen in tiles, those of an output of `rows` x `columns` pixels cut into squares of `step`.
+// An image batch [N,H,W,C] seen in down x across tiles an image, `step` pixels apart.
 template <int step>
 struct Tiles {
   int64_t height, width, channels, down, across, count;
-  Tiles(const Shape& image, int64_t rows, int64_t columns)
-      : height(image[1]), width(image[2]), channels(image[3]), down((rows + step - 1) / step),
-        across((columns + step - 1) / step), count(image[0] * down * across) {}
+  Tiles(const Shape& image, int64_t down, int64_t across)
+      : height(image[1]), width(image[2]), channels(image[3]), down(down), across(across), count(image[0] * down * across) {}
+  /// Those that cover the image.
+  explicit Tiles(const Shape& image) : Tiles(image, ceil_div(image[1], step), ceil_div(image[2], step)) {}
 
   /// f(c, lanes, d) for all channels: d are the size x size pixels at (step i - pad, step j - pad), zeros outside the image.
   template <int size, class F>
@@ -87,15 +89,16 @@ PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, 
     for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
 }
 
-// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size.
+// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size; f(Strided{}) at stride 2.
 template <class F>
-void with_tiles(const Shape& y, F&& f) {
+void with_tiles(const Shape& y, const Window& window, F&& f) {
   auto products = [&](auto tiles) {
     using T = decltype(tiles);
-    return ceil_div(y[1], T::kOut) * ceil_div(y[2], T::kOut) * kPoints<T>;
+    return Tiles<T::kOut>(y).count * kPoints<T>;
   };
   const int64_t two = products(F2{}), four = products(F4{}), five = products(F5{});
-  if (five < 0.85 * double(std::min(two, four))) f(F5{});  // its transforms cost more
+  if (window.stride == 2) f(Strided{});
+  else if (five < 0.85 * double(std::min(two, four))) f(F5{});  // its transforms cost more
   else if (four < two) f(F4{});
   else f(F2{});
 }

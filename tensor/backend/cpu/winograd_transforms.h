@@ -1,5 +1,6 @@
 // Winograd's F(2x2, 3x3), F(4x4, 3x3) and F(5x5, 3x3) (Lavin and Gray 2016) in one dimension: the matrices B' (input), A' (output), G
-// (filter) and, for the gradient of the filters, A and G', applied to vectors of channels. `both` applies one along the
+// (filter) and, for the gradient of the filters, A and G', applied to vectors of channels. Tiles of kOut pixels, kStep apart in the image that is read, need
+// kPatch pixels each, which become kIn points. `both` applies one along the
 // columns and then along the rows. Next: winograd_tiles.h, winograd.cpp.
 #pragma once
 #include "tensor/backend/cpu/simd.h"
@@ -8,7 +9,7 @@ namespace plumage::cpu::winograd {
 
 /// Points 0, 1, -1, infinity: 16 products for 4 outputs, where the direct way needs 36. Rounds nearly as the direct way.
 struct F2 {
-  static constexpr int kOut = 2, kIn = 4;
+  static constexpr int kOut = 2, kIn = 4, kStep = kOut, kPatch = kIn;
   PLUMAGE_INLINE static void input(const V (&d)[4], V (&t)[4]) {
     t[0] = d[0] - d[2];
     t[1] = d[1] + d[2];
@@ -43,7 +44,7 @@ struct F2 {
 /// Points 0, a, -a, b, -b, infinity: 36 products for 16 outputs, where the direct way needs 144. With a = 2/3 and b = 1/a the
 /// rounding error is 3 times F2's, half of what the usual points 1 and 2 give (bounded by tests/tensor/cpu_kernels_test.cpp).
 struct F4 {
-  static constexpr int kOut = 4, kIn = 6;
+  static constexpr int kOut = 4, kIn = 6, kStep = kOut, kPatch = kIn;
   static constexpr float a = 2.f / 3, b = 3.f / 2, aa = 4.f / 9, bb = 9.f / 4, aaa = 8.f / 27, bbb = 27.f / 8;
   static constexpr float ga = float(1 / (2. * 4 / 9 * (4. / 9 - 9. / 4))), gb = float(1 / (2. * 9 / 4 * (9. / 4 - 4. / 9)));
   PLUMAGE_INLINE static void input(const V (&d)[6], V (&t)[6]) {
@@ -100,7 +101,7 @@ struct PointPair {
 /// Points a, -a, b, -b, c, -c, infinity: 49 products for 25 outputs, where the direct way needs 225. Rounding error twice F4's; no
 /// points were found that give much less, and with 0 among them, which leaves one without its partner, it is three times F4's.
 struct F5 {
-  static constexpr int kOut = 5, kIn = 7;
+  static constexpr int kOut = 5, kIn = 7, kStep = kOut, kPatch = kIn;
   static constexpr double a = 1. / 3, b = 5. / 6, c = 9. / 5, aa = a * a, bb = b * b, cc = c * c;
   static constexpr PointPair pairs[3] = {{a, bb, cc}, {b, aa, cc}, {c, aa, bb}};
 
@@ -158,6 +159,57 @@ struct F5 {
       g[2] += q.pp * even;
     }
   }
+};
+
+/// Stride 2, padding 1: of two outputs the outer taps see every other pixel, which is F(2, 2) with points 0, 1 and infinity, and the
+/// middle one the pixels between: 25 products for 4 outputs, where the direct way needs 36. Rounds as the direct way.
+struct Strided {
+  static constexpr int kOut = 2, kIn = 5, kStep = 4, kPatch = 5;
+  PLUMAGE_INLINE static void input(const V (&d)[5], V (&t)[5]) {
+    t[0] = d[0] - d[2];
+    t[1] = d[2];
+    t[2] = d[4] - d[2];
+    t[3] = d[1];
+    t[4] = d[3];
+  }
+  PLUMAGE_INLINE static void output(const V (&m)[5], V (&y)[2]) {
+    y[0] = m[0] + m[1] + m[3];
+    y[1] = m[1] + m[2] + m[4];
+  }
+  PLUMAGE_INLINE static void output_gradient(const V (&y)[2], V (&m)[5]) {
+    m[0] = m[3] = y[0];
+    m[1] = y[0] + y[1];
+    m[2] = m[4] = y[1];
+  }
+  PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[5]) {
+    u[0] = g[0];
+    u[1] = g[0] + g[2];
+    u[2] = g[2];
+    u[3] = u[4] = g[1];
+  }
+  PLUMAGE_INLINE static void filter_gradient(const V (&u)[5], V (&g)[3]) {
+    g[0] = u[0] + u[1];
+    g[1] = u[3] + u[4];
+    g[2] = u[1] + u[2];
+  }
+};
+
+/// Its images' gradient: pixels that only the middle tap saw, and those between, which both outer taps saw. The filters are turned.
+struct StridedBack {
+  static constexpr int kOut = 4, kIn = 5, kStep = 2, kPatch = 3;
+  PLUMAGE_INLINE static void input(const V (&d)[3], V (&t)[5]) {
+    t[0] = d[0] - d[1];
+    t[1] = t[4] = d[1];
+    t[2] = d[2] - d[1];
+    t[3] = d[0];
+  }
+  PLUMAGE_INLINE static void output(const V (&m)[5], V (&y)[4]) {
+    y[0] = m[3];
+    y[1] = m[0] + m[1];
+    y[2] = m[4];
+    y[3] = m[1] + m[2];
+  }
+  PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[5]) { Strided::filter(g, u); }
 };
 
 /// y = M x M' for the matrix M that `one` applies to a column.
