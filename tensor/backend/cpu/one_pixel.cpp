@@ -15,8 +15,6 @@ constexpr int64_t kDeepest = 512;  // twelve rows of this stay in the first cach
 constexpr int64_t kFewest = 512;   // pixels that are worth Strassen's sums of filters
 constexpr int64_t kChunks = 64;    // of a group's pixels, at most
 
-int64_t pixels_of(const Shape& image) { return image[0] * image[1] * image[2]; }
-
 // How a block of pixels is multiplied. Both ways have tiles of kRows x kColumns results; of a block, `floats` are copied; the panels of
 // kColumns filters are `panel` floats; `steps` depths go by in a tile.
 
@@ -218,9 +216,6 @@ void multiply(Context& context, const Pixels& pixels, const float* w, int64_t of
   Product<Way>(pixels, static_cast<const float*>(panels), y, epilogue, sums).run(context);
 }
 
-bool one_pixel(const Shape& w, const Window& window, DType type) {
-  return type == DType::f32 && w[1] == 1 && w[2] == 1 && window.pad == 0 && !onednn::has_wider_vectors();
-}
 // Deeper products need a copy of all pixels, large filters of few pixels one of their own: for that of the images' gradient, oneDNN needs
 // none.
 bool plain_pays(int64_t depth, int64_t columns, int64_t pixels) {
@@ -244,16 +239,16 @@ void trained(Context& context, const Pixels& pixels, const float* w, int64_t of_
 }  // namespace
 
 bool fits_frozen(const Shape& w, const Shape& y, const Window& window, DType type) {
-  return one_pixel(w, window, type) && plain_pays(w[3], w[0], pixels_of(y));
+  return own_product(w, window, type) && plain_pays(w[3], w[0], pixels_of(y));
 }
 
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
-  return one_pixel(w, window, type) && (plain_pays(w[3], w[0], pixels_of(y)) || strassen_pays(w[3], w[0], pixels_of(y)));
+  return own_product(w, window, type) && (plain_pays(w[3], w[0], pixels_of(y)) || strassen_pays(w[3], w[0], pixels_of(y)));
 }
 
 bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type) {
   const int64_t depth = w[0], columns = w[3], pixels = pixels_of(dy);
-  if (!one_pixel(w, window, type) || window.stride > 1) return false;
+  if (!own_product(w, window, type) || window.stride > 1) return false;
   return plain_pays(depth, columns, pixels) || (strassen_pays(depth, columns, pixels) && depth * columns <= kDeepest * pixels);
 }
 

@@ -13,13 +13,14 @@ constexpr int kPackSlot = 0, kSumSlot = 1;
 constexpr int64_t kWidest = 256, kRegion = 131072;  // channels and sums of a region, about
 constexpr int64_t kBlock = 128;                    // pixels: half of them are the depth of a factor
 constexpr int64_t kTasks = 8;
+constexpr int64_t kFewest = 131072;                // weights: of fewer, packing eats what seven products save
 constexpr int64_t kThird = kPanelRows / 3;         // rows of dw come in tiles of one, two or three thirds
 constexpr int64_t kLeft = round_up(kPanelRows, kLanes);  // floats of a depth of a left factor: whole vectors
 
 class FilterGradient {
  public:
   FilterGradient(In x, In dy, Out dw, int64_t stride)
-      : x_(x, dy.shape, stride), dy_(dy.as<float>()), dw_(dw.as<float>()), pixels_(dy.shape[0] * dy.shape[1] * dy.shape[2]), k_(dw.shape[0]),
+      : x_(x, dy.shape, stride), dy_(dy.as<float>()), dw_(dw.as<float>()), pixels_(pixels_of(dy.shape)), k_(dw.shape[0]),
         c_(dw.shape[3]), wide_(pieces(c_, kWidest, kColumns)), tall_(pieces(k_, kRegion / wide_.size, kRows)),
         slices_(pixels_, kBlock, std::max<int64_t>(kTasks / (wide_.number * tall_.number), 1)) {}
 
@@ -145,9 +146,8 @@ class FilterGradient {
 }  // namespace
 
 bool fits_dw(const Shape& w, const Shape& dy, const Window& window, DType type) {
-  const bool one_pixel = w[1] == 1 && w[2] == 1 && window.pad == 0, whole_tiles = w[3] % kColumns == 0 && w[0] % (2 * kThird) == 0;
-  return type == DType::f32 && one_pixel && whole_tiles && !onednn::has_wider_vectors() && w[0] >= 256 && w[3] >= 256 &&
-         w[0] * w[3] >= 131072 && dy[0] * dy[1] * dy[2] >= 512;
+  const bool whole_tiles = w[3] % kColumns == 0 && w[0] % (2 * kThird) == 0;
+  return own_product(w, window, type) && whole_tiles && w[0] >= 256 && w[3] >= 256 && w[0] * w[3] >= kFewest && pixels_of(dy) >= 512;
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) { FilterGradient(x, dy, dw, window.stride).run(context); }

@@ -6,6 +6,12 @@
 
 namespace plumage::cpu::one_pixel {
 
+inline int64_t pixels_of(const Shape& image) { return image[0] * image[1] * image[2]; }
+/// The filters have one pixel, and the own products are as fast as the machine.
+inline bool own_product(const Shape& w, const Window& window, DType type) {
+  return type == DType::f32 && w[1] == 1 && w[2] == 1 && window.pad == 0 && !onednn::has_wider_vectors();
+}
+
 // The pixels that the filters see, as rows of a matrix.
 struct Pixels {
   const float* data;
