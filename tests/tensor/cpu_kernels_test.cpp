@@ -139,7 +139,8 @@ TEST_CASE("cpu: Winograd with large filters on more tiles than are transformed a
 }
 
 TEST_CASE("cpu: what a frozen layer makes of an image does not depend on the others") {
-  for (const Convolution& c : {Convolution{{6, 14, 14, 128}, {128, 1, 1, 128}, 1, 0}, Convolution{{6, 14, 14, 64}, {64, 3, 3, 64}, 1, 1}}) {
+  for (const Convolution& c : {Convolution{{6, 14, 14, 128}, {128, 1, 1, 128}, 1, 0}, Convolution{{6, 14, 14, 64}, {64, 3, 3, 64}, 1, 1},
+                               Convolution{{6, 14, 14, 640}, {128, 1, 1, 640}, 1, 0}}) {
     INFO(c.x.str(), " with ", c.w.str());
     Tensor x = random(c.x, DType::f32, 94), w = random(c.w, DType::f32, 95), shift = random({c.w[0]}, DType::f32, 96);
     auto frozen = [&](const Tensor& images) { return ops::conv2d_frozen(images, w, shift, {}, c.stride, c.pad, Activation::relu); };
@@ -271,7 +272,10 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{32, 4, 4, 128}, {128, 3, 3, 128}, 1, 1},   //   one tile an image
       {{2, 8, 8, 176}, {192, 3, 3, 176}, 1, 1},    //   large filters
       {{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1},    //   fewer of their panels than threads
+      {{5, 14, 14, 48}, {40, 3, 3, 48}, 1, 1},     //   tiles of five pixels
+      {{6, 17, 17, 64}, {64, 3, 3, 64}, 2, 1},     //   stride 2
       {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
+      {{4, 13, 14, 256}, {512, 1, 1, 256}, 1, 0},  // one pixel, Strassen's algorithm
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     // tap by tap, slices of the pixels
       {{2, 8, 8, 64}, {500, 1, 1, 64}, 1, 0},      // one pixel, the columns are cut
       {{5, 33, 31, 16}, {3, 3, 3, 16}, 1, 1},      // few filters

@@ -12,7 +12,6 @@ namespace {
 
 constexpr int kCopySlot = 0, kPanelSlot = 1, kSumSlot = 3;
 constexpr int64_t kDeepest = 512;  // twelve rows of this stay in the first cache and do not fight for its lines
-constexpr int64_t kFewest = 512;   // pixels that are worth Strassen's sums of filters
 constexpr int64_t kChunks = 64;    // of a group's pixels, at most
 
 // How a block of pixels is multiplied. Both ways have tiles of kRows x kColumns results; of a block, `floats` are copied; the panels of
@@ -221,7 +220,7 @@ void multiply(Context& context, const Pixels& pixels, const float* w, int64_t of
 bool plain_pays(int64_t depth, int64_t columns, int64_t pixels) {
   return depth >= 32 && depth <= kDeepest && columns >= 32 && depth * columns <= kDeepest * pixels;
 }
-bool strassen_pays(int64_t depth, int64_t columns, int64_t pixels) { return Strassen::takes(depth, columns) && pixels >= kFewest; }
+bool strassen_pays(int64_t depth, int64_t columns, int64_t pixels) { return Strassen::takes(depth, columns) && pixels >= kFewestPixels; }
 
 // f(Plain or Strassen type)
 template <class F>

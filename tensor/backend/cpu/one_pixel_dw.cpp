@@ -13,7 +13,7 @@ constexpr int kPackSlot = 0, kSumSlot = 1;
 constexpr int64_t kWidest = 256, kRegion = 131072;  // channels and sums of a region, about
 constexpr int64_t kBlock = 128;                    // pixels: half of them are the depth of a factor
 constexpr int64_t kTasks = 8;
-constexpr int64_t kFewest = 131072;                // weights: of fewer, packing eats what seven products save
+constexpr int64_t kFewestWeights = 131072;         // of fewer, packing eats what seven products save
 constexpr int64_t kThird = kPanelRows / 3;         // rows of dw come in tiles of one, two or three thirds
 constexpr int64_t kLeft = round_up(kPanelRows, kLanes);  // floats of a depth of a left factor: whole vectors
 
@@ -147,7 +147,7 @@ class FilterGradient {
 
 bool fits_dw(const Shape& w, const Shape& dy, const Window& window, DType type) {
   const bool whole_tiles = w[3] % kColumns == 0 && w[0] % (2 * kThird) == 0;
-  return own_product(w, window, type) && whole_tiles && w[0] >= 256 && w[3] >= 256 && w[0] * w[3] >= kFewest && pixels_of(dy) >= 512;
+  return own_product(w, window, type) && whole_tiles && w[0] >= 256 && w[3] >= 256 && w[0] * w[3] >= kFewestWeights && pixels_of(dy) >= kFewestPixels;
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) { FilterGradient(x, dy, dw, window.stride).run(context); }

@@ -6,6 +6,7 @@
 
 namespace plumage::cpu::one_pixel {
 
+constexpr int64_t kFewestPixels = 512;  // that are worth the sums of filters for Strassen's algorithm
 inline int64_t pixels_of(const Shape& image) { return image[0] * image[1] * image[2]; }
 /// The filters have one pixel, and the own products are as fast as the machine.
 inline bool own_product(const Shape& w, const Window& window, DType type) {
