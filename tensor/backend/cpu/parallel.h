@@ -34,6 +34,17 @@ constexpr int64_t kMostThreads = 256;  ///< of a region
 constexpr int64_t ceil_div(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
 constexpr int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) * unit; }
 
+/// Code that is reached in two ways is compiled once: in two copies the compiler may contract products and sums differently, which
+/// rounds differently, and how many threads there are would show.
+#if defined(__clang__)
+#define PLUMAGE_ONE_COPY [[gnu::noinline]]
+#else
+#define PLUMAGE_ONE_COPY [[gnu::noinline, gnu::noclone]]
+#endif
+
+template <class F>
+PLUMAGE_ONE_COPY void call(F& f, int64_t begin, int64_t end) { f(begin, end); }
+
 /// f(begin, end) over parts of 0..count, at least `grain` long; inner borders are multiples of `align`. A thread's share is cut
 /// into as many as `parts`, fewer where each call of f has costs of its own.
 template <class F>
@@ -42,7 +53,7 @@ void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t ali
   grain = std::max<int64_t>(grain, 1);
   int threads = int(std::min({int64_t(context.threads()), count / grain, kMostThreads}));
   if (threads <= 1) {
-    if (count > 0) f(int64_t{0}, count);
+    if (count > 0) call(f, 0, count);
     return;
   }
   struct alignas(64) Share { int64_t begun; };  // parts of it
@@ -59,7 +70,7 @@ void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t ali
       for (int64_t part; (part = begun.fetch_add(1, std::memory_order_relaxed)) < number;) {
         int64_t begin = std::min(count, (first + size * part / number) * align);
         int64_t end = std::min(count, (first + size * (part + 1) / number) * align);
-        if (begin < end) f(begin, end);
+        if (begin < end) call(f, begin, end);
       }
     }
   }

@@ -29,7 +29,7 @@ template <class F> int64_t panel_floats(int64_t depth) { return kPoints<F> * kPa
 
 // Panel j, transformed, at depths first..last of [point][depth][kPanelColumns].
 template <class F>
-void make_panel(const Filters& from, int64_t j, int64_t first, int64_t last, float* panel) {
+PLUMAGE_ONE_COPY void make_panel(const Filters& from, int64_t j, int64_t first, int64_t last, float* panel) {
   alignas(64) float laid_out[9 * kPiece * kPanelColumns];
   const int64_t column = j * kPanelColumns, known = from.columns() - column;
   for (int64_t begin = first; begin < last; begin += kPiece) {
