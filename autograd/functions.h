@@ -54,11 +54,12 @@ Var attend(const Var& q, const Tensor& keys, double scale);
 // --- matrix products and convolution (rules/matmul.cpp, rules/conv.cpp)
 /// op(a) op(b) + bias, in the bias's type if there is one, as ops::matmul.
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, const Var& bias = {});
-Var conv2d(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0);
+/// up: of upsample(x, up), which is not kept.
+Var conv2d(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0, int up = 1);
 /// The same, and the statistics of its result, which are numbers: batch_norm, which takes them, has their gradient. recompute: it
 /// keeps x in place of y, which is computed again in backward.
 std::pair<Var, ops::Moments> conv2d_stats(const Var& x, const Var& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1,
-                                          bool recompute = false);
+                                          bool recompute = false, int up = 1);
 
 // --- pooling and upsampling (rules/pool.cpp)
 Var max_pool(const Var& x, int64_t kernel, int64_t stride, int64_t pad);

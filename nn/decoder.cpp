@@ -29,6 +29,7 @@ class UpBlock : public Module {
     bn1_ = BatchNorm2d(channels, init);
     conv2_ = Conv2d(channels, channels, 3, 1, 1, init);
     bn2_ = BatchNorm2d(channels, init);
+    (bottleneck ? conv2_ : conv1_).up = up;
     if (bottleneck) {
       conv3_ = Conv2d(channels, out, 1, 1, 0, init);
       bn3_ = BatchNorm2d(out, init);
@@ -43,10 +44,8 @@ class UpBlock : public Module {
   Var forward(const Var& x, const Pass& pass) const {
     Var skip = project_ ? conv_norm(skip_conv_, skip_bn_, x, pass) : x;
     if (up_ > 1) skip = upsample(skip, up_);
-    Var y = up_ > 1 && !bottleneck_ ? upsample(x, up_) : x;
-    y = conv_norm(conv1_, bn1_, y, pass, Activation::relu);
+    Var y = conv_norm(conv1_, bn1_, x, pass, Activation::relu);
     if (!bottleneck_) return conv_norm(conv2_, bn2_, y, pass, Activation::relu, skip);
-    if (up_ > 1) y = upsample(y, up_);
     y = conv_norm(conv2_, bn2_, y, pass, Activation::relu);
     return conv_norm(conv3_, bn3_, y, pass, Activation::relu, skip);
   }
@@ -81,6 +80,7 @@ class LightDecoder : public Decoder {
     int64_t in = widths[0];
     for (int64_t out : widths) {
       stages_.push_back({Conv2d(in, out, 3, 1, 1, init), BatchNorm2d(out, init)});
+      stages_.back().conv.up = 2;
       in = out;
     }
     out_ = picture_layer(in, init);
@@ -90,7 +90,7 @@ class LightDecoder : public Decoder {
     Var y = fc_.forward(v, pass);
     y = reshape(y, {v.size(0), side_, side_, y.size(1) / (side_ * side_)});  // [N, s, s, C]
     for (const Stage& stage : stages_)
-      y = conv_norm(stage.conv, stage.bn, upsample(y), pass, Activation::relu);
+      y = conv_norm(stage.conv, stage.bn, y, pass, Activation::relu);
     return out_.forward(y, pass);  // x_hat: [N, px, px, 3]
   }
 
@@ -128,8 +128,8 @@ class ResidualDecoder : public Decoder {
     channels_ = bottleneck ? 4 * channels : channels;
   }
   void finish(int last_up, Init& init) {
-    last_up_ = last_up;
     out_ = picture_layer(channels_, init);
+    out_.up = last_up;
   }
 
   Var forward(const Var& v, const Pass& pass) const override {
@@ -137,7 +137,6 @@ class ResidualDecoder : public Decoder {
     y = reshape(y, {v.size(0), side_, side_, y.size(1) / (side_ * side_)});  // [N, s, s, C]
     for (const auto& stage : stages_)
       for (const UpBlock& block : stage) y = block.forward(y, pass);
-    if (last_up_ > 1) y = upsample(y, last_up_);
     return out_.forward(y, pass);  // x_hat: [N, px, px, 3]
   }
 
@@ -152,7 +151,6 @@ class ResidualDecoder : public Decoder {
 
  private:
   int64_t side_, channels_;
-  int last_up_ = 1;
   Linear latent_, fc_;
   std::vector<std::vector<UpBlock>> stages_;
   Conv2d out_;

@@ -31,7 +31,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t 
 }
 
 Var Conv2d::forward(const Var& x, const Pass& pass) const {
-  Var y = conv2d(operand(x, weight, pass), operand(weight, weight, pass), stride, pad);
+  Var y = conv2d(operand(x, weight, pass), operand(weight, weight, pass), stride, pad, up);
   return bias.defined() ? add(cast(y, bias.dtype()), bias) : y;
 }
 
@@ -121,7 +121,7 @@ Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const P
     // From pictures, with their few channels, a convolution is cheap for the size of what comes out.
     bool again = pass.recompute && conv.weight.size(3) <= 4;
     auto [y, moments] = conv2d_stats(operand(x, conv.weight, pass), operand(conv.weight, conv.weight, pass), conv.stride, conv.pad,
-                                     pass.stat_groups, again);
+                                     pass.stat_groups, again, conv.up);
     return norm.forward(std::move(y), pass, activation, residual, moments);
   }
   if (!can_fold(conv, norm, x, residual, pass))
@@ -130,7 +130,7 @@ Var conv_norm(const Conv2d& conv, const BatchNorm2d& norm, const Var& x, const P
   if (!folded.w.defined()) fold(conv, norm, pass.compute, folded);
   Tensor skip = residual.defined() ? ops::cast(residual.value(), pass.compute) : Tensor();
   return Var(ops::conv2d_frozen(ops::cast(x.value(), pass.compute), folded.w, folded.shift, skip, conv.stride, conv.pad, activation,
-                                pass.folded ? &folded.order : nullptr));
+                                pass.folded ? &folded.order : nullptr, conv.up));
 }
 
 }  // namespace plumage

@@ -5,7 +5,8 @@
 
 namespace plumage {
 
-/// weight [K,R,S,C] drawn N(0, 2 / (K R S)) (He, fan out, as torchvision); no bias unless asked for (then 0).
+/// weight [K,R,S,C] drawn N(0, 2 / (K R S)) (He, fan out, as torchvision); no bias unless asked for (then 0). up: it sees its input
+/// upsampled so many times.
 class Conv2d : public Module {
  public:
   Conv2d() = default;
@@ -14,6 +15,7 @@ class Conv2d : public Module {
   void visit(const std::string& prefix, const Visitor& f) override;
   Var weight, bias;
   int64_t stride = 1, pad = 0;
+  int up = 1;
 };
 
 /// weight [out,in] and bias drawn U(-1/sqrt(in), 1/sqrt(in)), as PyTorch.

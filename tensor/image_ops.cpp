@@ -16,16 +16,28 @@ int64_t window_positions(int64_t size, int64_t kernel, int64_t stride, int64_t p
   return padded / stride + 1;
 }
 
-Shape conv_output(const Shape& x, const Shape& w, int64_t stride, int64_t pad, const char* op) {
+// `up` times as high and wide.
+Shape enlarged(const Shape& x, int64_t up) { return {x[0], x[1] * up, x[2] * up, x[3]}; }
+
+Shape conv_output(Shape x, const Shape& w, int64_t stride, int64_t pad, int64_t up, const char* op) {
   if (x.rank() != 4) throw ShapeError(message(op, ": x must be [N, H, W, C], got ", x.str()));
   if (w.rank() != 4) throw ShapeError(message(op, ": w must be [K, R, S, C], got ", w.str()));
   if (x[3] != w[3]) throw ShapeError(message(op, ": w has C=", w[3], ", x has C=", x[3]));
+  if (up < 1 || up > INT32_MAX) throw ShapeError(message(op, ": up ", up, ": wanted 1 to 2^31"));
+  x = enlarged(x, up);
   return {x[0], window_positions(x[1], w[1], stride, pad, op, x), window_positions(x[2], w[2], stride, pad, op, x), w[0]};
 }
 
 // All three passes of a convolution cost the same: w's filter at each output pixel.
 void count_convolution(const Shape& y, const Shape& w) {
   profile_count(2 * double(y.count()) * double(w[1]) * double(w[2]) * double(w[3]));
+}
+
+// Whether the kernels read a map as it is for this window.
+bool sees(const Tensor& t, const Shape& w, const Shape& y, const Window& window) {
+  if (window.up == 1) return true;
+  auto* sees_upsampled = Context::of(t.device()).kernels(t.dtype()).sees_upsampled;
+  return sees_upsampled && sees_upsampled(w, y, window, t.dtype());
 }
 
 // Room for the statistics of the groups of t, `argument` of the op.
@@ -46,54 +58,67 @@ Shape pool_output(const Shape& x, int64_t kernel, int64_t stride, int64_t pad, c
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad) {
+Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad, int up) {
   check_float(x, "conv2d", "x");
   check_like(w, x, "conv2d", "w");
-  Tensor y = Tensor::empty(conv_output(x.shape(), w.shape(), stride, pad, "conv2d"), x.dtype(), x.device());
-  count_convolution(y.shape(), w.shape());
-  DISPATCH(conv2d, x, in(x), in(w), out(y), (Window{w.size(1), w.size(2), stride, pad}));
+  Shape shape = conv_output(x.shape(), w.shape(), stride, pad, up, "conv2d");
+  Window window{w.size(1), w.size(2), stride, pad, up};
+  if (!sees(x, w.shape(), shape, window)) return conv2d(upsample(x, up), w, stride, pad);
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  count_convolution(shape, w.shape());
+  DISPATCH(conv2d, x, in(x), in(w), out(y), window);
   return y;
 }
 
-std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad, int64_t groups) {
+std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride, int64_t pad, int64_t groups, int up) {
   check_float(x, "conv2d_stats", "x");
   check_like(w, x, "conv2d_stats", "w");
-  Tensor y = Tensor::empty(conv_output(x.shape(), w.shape(), stride, pad, "conv2d_stats"), x.dtype(), x.device());
+  Shape shape = conv_output(x.shape(), w.shape(), stride, pad, up, "conv2d_stats");
+  Window window{w.size(1), w.size(2), stride, pad, up};
+  if (!sees(x, w.shape(), shape, window)) return conv2d_stats(upsample(x, up), w, stride, pad, groups);
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   Moments m = empty_moments(y, groups, "conv2d_stats", "y");
-  count_convolution(y.shape(), w.shape());
-  DISPATCH(conv2d_stats, x, in(x), in(w), out(y), out(m.mean), out(m.variance), (Window{w.size(1), w.size(2), stride, pad}));
+  count_convolution(shape, w.shape());
+  DISPATCH(conv2d_stats, x, in(x), in(w), out(y), out(m.mean), out(m.variance), window);
   return {y, m};
 }
 
-Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto) {
+Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto, int up) {
   check_float(dy, "conv2d_dx", "dy");
   check_like(w, dy, "conv2d_dx", "w");
-  check_shape(dy, conv_output(x_shape, w.shape(), stride, pad, "conv2d_dx"), "conv2d_dx", "dy");
+  check_shape(dy, conv_output(x_shape, w.shape(), stride, pad, up, "conv2d_dx"), "conv2d_dx", "dy");
   if (onto.defined()) {
     check_like(onto, dy, "conv2d_dx", "onto");
     check_shape(onto, x_shape, "conv2d_dx", "onto");
   }
+  Window window{w.size(1), w.size(2), stride, pad, up};
+  if (!sees(dy, w.shape(), dy.shape(), window)) {
+    Tensor dx = upsample_bwd(conv2d_dx(dy, w, enlarged(x_shape, up), stride, pad), up);
+    return onto.defined() ? add(onto, dx) : dx;
+  }
   Tensor dx = onto.defined() && onto.is_unique() ? onto : Tensor::empty(x_shape, dy.dtype(), dy.device());
   count_convolution(dy.shape(), w.shape());
-  DISPATCH(conv2d_dx, dy, in(dy), in(w), maybe_in(onto), out(dx), (Window{w.size(1), w.size(2), stride, pad}));
+  DISPATCH(conv2d_dx, dy, in(dy), in(w), maybe_in(onto), out(dx), window);
   return dx;
 }
 
-Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad) {
+Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad, int up) {
   check_float(x, "conv2d_dw", "x");
   check_like(dy, x, "conv2d_dw", "dy");
-  check_shape(dy, conv_output(x.shape(), w_shape, stride, pad, "conv2d_dw"), "conv2d_dw", "dy");
+  check_shape(dy, conv_output(x.shape(), w_shape, stride, pad, up, "conv2d_dw"), "conv2d_dw", "dy");
+  Window window{w_shape[1], w_shape[2], stride, pad, up};
+  if (!sees(x, w_shape, dy.shape(), window)) return conv2d_dw(upsample(x, up), dy, w_shape, stride, pad);
   Tensor dw = Tensor::empty(w_shape, x.dtype(), x.device());
   count_convolution(dy.shape(), w_shape);
-  DISPATCH(conv2d_dw, x, in(x), in(dy), out(dw), (Window{w_shape[1], w_shape[2], stride, pad}));
+  DISPATCH(conv2d_dw, x, in(x), in(dy), out(dw), window);
   return dw;
 }
 
 Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, const Tensor& residual, int64_t stride, int64_t pad,
-                     Activation activation, FilterOrder* order) {
+                     Activation activation, FilterOrder* order, int up) {
   check_float(x, "conv2d_frozen", "x");
   check_like(w, x, "conv2d_frozen", "w");
-  Shape shape = conv_output(x.shape(), w.shape(), stride, pad, "conv2d_frozen");
+  Shape shape = conv_output(x.shape(), w.shape(), stride, pad, up, "conv2d_frozen");
   if (!shift.defined() || shift.dtype() != statistics_type(x.dtype()))
     throw DTypeError(message("conv2d_frozen: shift must be ", name_of(statistics_type(x.dtype()))));
   check_shape(shift, {w.size(0)}, "conv2d_frozen", "shift");
@@ -102,10 +127,11 @@ Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, cons
     check_like(residual, x, "conv2d_frozen", "residual");
     check_shape(residual, shape, "conv2d_frozen", "residual");
   }
+  Window window{w.size(1), w.size(2), stride, pad, up};
+  if (!sees(x, w.shape(), shape, window)) return conv2d_frozen(upsample(x, up), w, shift, residual, stride, pad, activation, order);
   Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   count_convolution(shape, w.shape());
-  DISPATCH(conv2d_frozen, x, in(x), in(w), in(shift), maybe_in(residual), out(y), (Window{w.size(1), w.size(2), stride, pad}), activation,
-           order);
+  DISPATCH(conv2d_frozen, x, in(x), in(w), in(shift), maybe_in(residual), out(y), window, activation, order);
   return y;
 }
 

@@ -76,18 +76,20 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 
 // --- images [N,H,W,C], filters [K,R,S,C]; stride and pad in pixels, pad is zeros
 /// y[n,p,q,k] = sum over r,s,c of x[n, p*stride+r-pad, q*stride+s-pad, c] * w[k,r,s,c]; P = (H + 2 pad - R)/stride + 1
-Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0);
+/// up: of upsample(x, up) in x's place, which is not made where the kernels can do without; likewise in those below.
+Tensor conv2d(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0, int up = 1);
 struct Moments { Tensor mean, variance; };  ///< [groups, C] f32 (f64 for f64); variance is biased
 /// conv2d, and batch_norm_stats of what it gives, in one kernel where that was timed to be faster (PLUMAGE_PLANS).
-std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1);
+std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_t stride = 1, int64_t pad = 0, int64_t groups = 1,
+                                        int up = 1);
 /// With `onto` given, of x's shape, the gradient is added to it; its memory is taken where no one else holds it.
-Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {});
-Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad);
+Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {}, int up = 1);
+Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad, int up = 1);
 /// act(conv2d(x, w) + shift + residual) in one pass over y: a convolution whose frozen batch norm was folded into w and
 /// shift. shift: [K], f32 (f64 for f64); residual: y's shape, may be undefined. No gradient. order: for a w whose numbers do not
 /// change from call to call, where the kernel may keep them as it reads them.
 Tensor conv2d_frozen(const Tensor& x, const Tensor& w, const Tensor& shift, const Tensor& residual, int64_t stride, int64_t pad,
-                     Activation activation, FilterOrder* order = nullptr);
+                     Activation activation, FilterOrder* order = nullptr, int up = 1);
 /// First maximum in row order takes the gradient; padding never wins. pad < kernel.
 std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t kernel, int64_t stride, int64_t pad);
 Tensor max_pool_bwd(const Tensor& dy, const Tensor& argmax, const Shape& x_shape, int64_t kernel, int64_t stride, int64_t pad);

@@ -6,24 +6,25 @@ namespace plumage {
 
 namespace {
 
-Var recorded(const Tensor& y, const Var& x, const Var& w, int64_t stride, int64_t pad) {
-  return record("conv2d", y, {x, w}, [x = Kept(x), w = w.value(), stride, pad](const Tensor& dy, Gradients& d) {
-    d.add(1, [&] { return ops::conv2d_dw(x.value(), dy, w.shape(), stride, pad); });
-    d.add_onto(0, [&](Tensor onto) { return ops::conv2d_dx(dy, w, x.shape(), stride, pad, std::move(onto)); });
+Var recorded(const Tensor& y, const Var& x, const Var& w, int64_t stride, int64_t pad, int up) {
+  return record("conv2d", y, {x, w}, [x = Kept(x), w = w.value(), stride, pad, up](const Tensor& dy, Gradients& d) {
+    d.add(1, [&] { return ops::conv2d_dw(x.value(), dy, w.shape(), stride, pad, up); });
+    d.add_onto(0, [&](Tensor onto) { return ops::conv2d_dx(dy, w, x.shape(), stride, pad, std::move(onto), up); });
   });
 }
 
 }  // namespace
 
-Var conv2d(const Var& x, const Var& w, int64_t stride, int64_t pad) {
-  return recorded(ops::conv2d(x.value(), w.value(), stride, pad), x, w, stride, pad);  // [N, P, Q, K]
+Var conv2d(const Var& x, const Var& w, int64_t stride, int64_t pad, int up) {
+  return recorded(ops::conv2d(x.value(), w.value(), stride, pad, up), x, w, stride, pad, up);  // [N, P, Q, K]
 }
 
-std::pair<Var, ops::Moments> conv2d_stats(const Var& x, const Var& w, int64_t stride, int64_t pad, int64_t groups, bool recompute) {
-  auto [y, moments] = ops::conv2d_stats(x.value(), w.value(), stride, pad, groups);  // [N, P, Q, K], [groups, K]
-  Var out = recorded(y, x, w, stride, pad);
+std::pair<Var, ops::Moments> conv2d_stats(const Var& x, const Var& w, int64_t stride, int64_t pad, int64_t groups, bool recompute,
+                                          int up) {
+  auto [y, moments] = ops::conv2d_stats(x.value(), w.value(), stride, pad, groups, up);  // [N, P, Q, K], [groups, K]
+  Var out = recorded(y, x, w, stride, pad, up);
   if (recompute && out.needs_grad())
-    out.node()->recompute = [x = Kept(x), w = w.value(), stride, pad] { return ops::conv2d(x.value(), w, stride, pad); };
+    out.node()->recompute = [x = Kept(x), w = w.value(), stride, pad, up] { return ops::conv2d(x.value(), w, stride, pad, up); };
   return {out, moments};
 }
 

@@ -38,9 +38,10 @@ struct Out {
 enum class UnaryFn : uint8_t { relu, neg, exp, log, sqrt, square, abs, sigmoid, tanh };
 enum class BinaryFn : uint8_t { add, sub, mul, div, maximum, minimum, less, relu_mask };
 
-/// Sliding window of convolution and pooling. For convolution kernel_h and kernel_w repeat w's R and S.
+/// Sliding window of convolution and pooling. For convolution kernel_h and kernel_w repeat w's R and S; it sees x's map `up` times as
+/// large, every pixel repeated.
 struct Window {
-  int64_t kernel_h = 1, kernel_w = 1, stride = 1, pad = 0;
+  int64_t kernel_h = 1, kernel_w = 1, stride = 1, pad = 0, up = 1;
 };
 
 /// y[o, i + y_offset] = x[o, i + x_offset] for o < outer, i < width; rows of x and y are x_pitch and y_pitch long.
@@ -91,6 +92,8 @@ struct Kernels {
 #define OP(name, arguments, keeps) void(*name) arguments = nullptr;
 #include "tensor/ops.def"
 #undef OP
+  /// Whether convolutions with filters w to a map y take this Window::up. Where not, or where null, ops upsamples for them.
+  bool (*sees_upsampled)(const Shape& w, const Shape& y, const Window& window, DType type) = nullptr;
 };
 
 enum class Op : uint16_t {

@@ -168,6 +168,8 @@ TEST_CASE("gradients: convolution at every stride and padding that a ResNet has"
     passes("conv2d", [&](const auto& x) { return conv2d(x[0], x[1], r.stride, r.pad); },
            {random({1, 5, 4, 2}), random({2, r.kernel, r.kernel, 2}, 1)});
   }
+  for (int up : {2, 3})
+    passes("conv2d of a map seen larger", [up](const auto& x) { return conv2d(x[0], x[1], 1, 1, up); }, {random({2, 2, 3, 2}), random({3, 3, 3, 2})});
   passes("conv2d, 3x1 filter", [](const auto& x) { return conv2d(x[0], x[1], 2, 1); },
          {random({1, 5, 4, 2}), random({2, 3, 1, 2}, 1)});
 }

@@ -8,6 +8,9 @@ struct Layer {
   int64_t N, H, W, C, K, R, S, stride, pad;
   const char* note = "";
   Gradient gradient = Gradient::checked;
+  int up = 1;
+  int64_t P() const;
+  int64_t Q() const;
 };
 
 int64_t positions(int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
@@ -16,20 +19,23 @@ int64_t positions(int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
   return n;
 }
 
-/// Every product of the sum goes to the output that it belongs to: the loops run over x and w.
+int64_t Layer::P() const { return positions(H * up, R, stride, pad); }
+int64_t Layer::Q() const { return positions(W * up, S, stride, pad); }
+
+/// Every product of the sum goes to the output that it belongs to: the loops run over x, as it is seen, and w.
 Values convolved(const Layer& l, const Values& x, const Values& w) {
-  int64_t P = positions(l.H, l.R, l.stride, l.pad), Q = positions(l.W, l.S, l.stride, l.pad);
+  int64_t P = l.P(), Q = l.Q();
   Values y({l.N, P, Q, l.K});
   for (int64_t n = 0; n < l.N; ++n)
-    for (int64_t h = 0; h < l.H; ++h)
-      for (int64_t v = 0; v < l.W; ++v)
+    for (int64_t h = 0; h < l.H * l.up; ++h)
+      for (int64_t v = 0; v < l.W * l.up; ++v)
         for (int64_t r = 0; r < l.R; ++r)
           for (int64_t s = 0; s < l.S; ++s) {
             int64_t top = h - r + l.pad, left = v - s + l.pad;
             if (top < 0 || left < 0 || top % l.stride || left % l.stride) continue;
             if (top / l.stride >= P || left / l.stride >= Q) continue;
             double* out = y.data.data() + ((n * P + top / l.stride) * Q + left / l.stride) * l.K;
-            const double* in = x.data.data() + ((n * l.H + h) * l.W + v) * l.C;
+            const double* in = x.data.data() + ((n * l.H + h / l.up) * l.W + v / l.up) * l.C;
             for (int64_t k = 0; k < l.K; ++k) {
               const double* filter = w.data.data() + ((k * l.R + r) * l.S + s) * l.C;
               for (int64_t c = 0; c < l.C; ++c) out[k] += in[c] * filter[c];
@@ -41,10 +47,10 @@ Values convolved(const Layer& l, const Values& x, const Values& w) {
 Row conv2d_row(const Layer& l) {
   return {
       .name = message("conv2d [", l.N, ", ", l.H, ", ", l.W, ", ", l.C, "] with ", l.K, " ", l.R, "x", l.S,
-                      "/", l.stride, " pad ", l.pad, l.note),
+                      "/", l.stride, " pad ", l.pad, l.up > 1 ? message(" seen ", l.up, " times as large") : "", l.note),
       .op = Op::conv2d,
       .inputs = {{Shape{l.N, l.H, l.W, l.C}}, {Shape{l.K, l.R, l.S, l.C}}},
-      .apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad)}; },
+      .apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad, l.up)}; },
       .formula = [=](const std::vector<Values>& x) { return std::vector{convolved(l, x[0], x[1])}; },
       .tolerance = l.R == 3 && l.S == 3 && l.stride == 1 && l.C >= 16 && l.K >= 16 ? Tolerance::winograd : Tolerance::sum,
       .gradient = l.gradient,
@@ -58,11 +64,11 @@ Row frozen_row(const Layer& l, bool residual, Activation activation) {
   row.op = Op::conv2d_frozen;
   row.gradient = Gradient::none;
   row.inputs.push_back({Shape{l.K}, Domain::normal, Role::statistic});
-  Shape y_shape{l.N, positions(l.H, l.R, l.stride, l.pad), positions(l.W, l.S, l.stride, l.pad), l.K};
+  Shape y_shape{l.N, l.P(), l.Q(), l.K};
   if (residual) row.inputs.push_back({y_shape});
   row.apply = [=](const std::vector<Var>& x) {
     Tensor skip = residual ? x[3].value() : Tensor();
-    return std::vector{Var(ops::conv2d_frozen(x[0].value(), x[1].value(), x[2].value(), skip, l.stride, l.pad, activation))};
+    return std::vector{Var(ops::conv2d_frozen(x[0].value(), x[1].value(), x[2].value(), skip, l.stride, l.pad, activation, nullptr, l.up))};
   };
   row.formula = [=](const std::vector<Values>& x) {
     Values y = convolved(l, x[0], x[1]);
@@ -81,7 +87,7 @@ Row stats_row(const Layer& l, int64_t groups = 1) {
   row.name.replace(0, 6, message("conv2d_stats", groups > 1 ? message(" in ", groups, " groups") : ""));
   row.op = Op::conv2d_stats;
   row.apply = [=](const std::vector<Var>& x) {
-    auto [y, moments] = conv2d_stats(x[0], x[1], l.stride, l.pad, groups);
+    auto [y, moments] = conv2d_stats(x[0], x[1], l.stride, l.pad, groups, false, l.up);
     return std::vector{y, Var(moments.mean), Var(moments.variance)};
   };
   row.formula = [=](const std::vector<Values>& x) {
@@ -106,7 +112,7 @@ Row onto_row(const Layer& l) {
   row.name.replace(0, 6, "conv2d_dx onto another gradient");
   row.op = Op::conv2d_dx;
   row.apply = [=](const std::vector<Var>& x) {
-    Var y = conv2d(x[0], x[1], l.stride, l.pad);
+    Var y = conv2d(x[0], x[1], l.stride, l.pad, l.up);
     return std::vector{add(y, scale(sum(mul(x[0], x[0])), 1 / double(x[0].value().count())))};
   };
   row.formula = [=](const std::vector<Values>& x) {
@@ -129,6 +135,8 @@ const Layer kShared[] = {
     {1, 14, 14, 256, 64, 1, 1, 1, 0, " (layer1 1x1, 56 px)", Gradient::compared},
     {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)", Gradient::compared},
     {2, 8, 8, 256, 512, 1, 1, 2, 0, " (layer2.0 downsample, 32 px)", Gradient::compared},
+    {2, 3, 2, 3, 5, 3, 3, 1, 1, "", Gradient::checked, 2},
+    {2, 7, 5, 32, 35, 3, 3, 1, 1, " (odd tiles)", Gradient::compared, 2},
 };
 
 const Layer kFrozenLayers[] = {
@@ -143,6 +151,8 @@ const Layer kFrozenLayers[] = {
     {1, 14, 14, 64, 64, 3, 3, 1, 1, " (layer1 3x3, 56 px)"},
     {1, 14, 14, 64, 256, 1, 1, 1, 0, " (layer1 1x1, 56 px)"},
     {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)"},
+    {2, 3, 2, 3, 5, 3, 3, 1, 1, "", Gradient::checked, 2},
+    {2, 7, 5, 32, 35, 3, 3, 1, 1, " (odd tiles)", Gradient::compared, 2},
 };
 
 const Layer kStatsLayers[] = {
@@ -155,6 +165,8 @@ const Layer kStatsLayers[] = {
     {25, 4, 4, 16, 17, 3, 3, 1, 1, " (few pixels)", Gradient::compared},
     {1, 14, 14, 64, 64, 3, 3, 1, 1, " (layer1 3x3, 56 px)", Gradient::compared},
     {2, 8, 8, 256, 512, 1, 1, 2, 0, " (layer2.0 downsample, 32 px)", Gradient::compared},
+    {2, 3, 2, 3, 5, 3, 3, 1, 1, "", Gradient::checked, 2},
+    {2, 7, 5, 32, 35, 3, 3, 1, 1, " (odd tiles)", Gradient::compared, 2},
 };
 
 const Layer kLayers[] = {
@@ -180,6 +192,13 @@ const Layer kLayers[] = {
     {2, 14, 14, 128, 128, 3, 3, 2, 1, " (layer2.0 3x3, 56 px)", Gradient::compared},
     {2, 8, 8, 256, 512, 1, 1, 2, 0, " (layer2.0 downsample, 32 px)", Gradient::compared},
     {1, 7, 7, 512, 2048, 1, 1, 1, 0, " (layer4 1x1, 224 px)", Gradient::compared},
+    {2, 3, 2, 3, 5, 3, 3, 1, 1, "", Gradient::checked, 2},
+    {1, 3, 4, 2, 3, 2, 3, 3, 2, "", Gradient::checked, 2},  // windows that begin and end within a pixel
+    {1, 2, 3, 2, 3, 3, 2, 2, 0, "", Gradient::checked, 3},
+    {0, 2, 3, 2, 3, 3, 3, 1, 1, "", Gradient::checked, 2},
+    {2, 2, 2, 32, 32, 3, 3, 1, 1, " (one tile)", Gradient::compared, 2},
+    {2, 7, 5, 32, 35, 3, 3, 1, 1, " (odd tiles)", Gradient::compared, 2},
+    {1, 28, 28, 32, 16, 3, 3, 1, 1, " (residual decoder, 56 px)", Gradient::compared, 2},
 };
 
 }  // namespace
@@ -237,6 +256,9 @@ Family conv2d_family() {
        [=] {
          ops::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64));
        }},
+      {"conv2d up 0", {"conv2d", "up 0"}, [=] { ops::conv2d(x, w, 1, 1, 0); }},
+      {"conv2d huge up", {"tensor", "10737418235 x 10737418235"}, [=] { ops::conv2d(x, w, 1, 1, INT32_MAX); }},
+      {"conv2d_dx of a map seen doubled", {"conv2d_dx", "dy", "[1, 10, 10, 2]"}, [=] { ops::conv2d_dx(y, w, {1, 5, 5, 3}, 1, 1, {}, 2); }},
       {"conv2d huge pad", {"conv2d"}, [=] { ops::conv2d(x, w, 1, INT64_MAX / 2); }},
       {"conv2d_frozen shift",
        {"conv2d_frozen", "shift", "[2]", "[3]"},

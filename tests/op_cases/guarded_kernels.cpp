@@ -165,11 +165,17 @@ struct Guarded<op, member, void (*)(Context&, Arguments...)> {
   }
 };
 
+bool sees_upsampled(const Shape& w, const Shape& y, const Window& window, DType type) {
+  auto* sees = Context::of(active->device()).own_kernels(type).sees_upsampled;
+  return sees && sees(w, y, window, type);
+}
+
 const Kernels& guarded_table() {
   static const Kernels table = {
 #define OP(name, arguments, keeps) &Guarded<Op::name, &Kernels::name, decltype(Kernels::name)>::call,
 #include "tensor/ops.def"
 #undef OP
+      &sees_upsampled,
   };
   return table;
 }

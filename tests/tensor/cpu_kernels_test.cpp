@@ -43,16 +43,16 @@ void same_as_ref(double tolerance, F&& compute) {
   }
 }
 
-struct Convolution { Shape x, w; int64_t stride, pad; double tolerance = 5e-6; };
+struct Convolution { Shape x, w; int64_t stride, pad; double tolerance = 5e-6; int up = 1; };
 
 void compare(const Convolution& c, DType dtype, uint64_t step) {
-  INFO(std::string(name_of(dtype)), " x ", c.x.str(), " w ", c.w.str(), " stride ", c.stride, " pad ", c.pad);
+  INFO(std::string(name_of(dtype)), " x ", c.x.str(), " w ", c.w.str(), " stride ", c.stride, " pad ", c.pad, " up ", c.up);
   Tensor x = random(c.x, dtype, 3 * step), w = random(c.w, dtype, 3 * step + 1);
-  Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad).shape(), dtype, 3 * step + 2);
+  Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad, c.up).shape(), dtype, 3 * step + 2);
   same_as_ref(dtype == DType::f32 ? c.tolerance : 1e-2, [&] {
-    return std::vector{ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
-                       ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x.clone()),
-                       ops::conv2d_dw(x, dy, c.w, c.stride, c.pad)};
+    return std::vector{ops::conv2d(x, w, c.stride, c.pad, c.up), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, {}, c.up),
+                       ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x, c.up), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, x.clone(), c.up),
+                       ops::conv2d_dw(x, dy, c.w, c.stride, c.pad, c.up)};
   });
 }
 
@@ -65,11 +65,12 @@ TEST_CASE("cpu: convolutions of random shapes are ref's") {
   for (uint64_t i = 0; i < 240; ++i) {
     ThreadsScope threads(i % 8 ? 1 : 2);
     int64_t r = one_of({1, 1, 2, 3, 3, 5, 7}), s = draw.chance(0.8) ? r : one_of({1, 2, 3}), stride = one_of({1, 1, 2, 3});
+    int up = draw.chance(0.2) ? 2 : 1;
     int64_t pad = draw.integer(r + 1), h = 1 + draw.integer(9), w = 1 + draw.integer(7);
     Shape x{one_of({0, 1, 2, 3, 25}), h, w, one_of({1, 2, 3, 5, 15, 16, 17, 32, 48})};
     Shape filters{one_of({1, 3, 5, 13, 16, 17, 32, 48}), r, s, x[3]};
-    if (h + 2 * pad < r || w + 2 * pad < s) continue;
-    compare({x, filters, stride, pad}, i % 2 ? DType::f32 : DType::bf16, 100 + i);
+    if (up * h + 2 * pad < r || up * w + 2 * pad < s) continue;
+    compare({x, filters, stride, pad, 5e-6, up}, i % 2 ? DType::f32 : DType::bf16, 100 + i);
     ++compared;
   }
   CHECK(compared > 150);
@@ -118,6 +119,10 @@ TEST_CASE("cpu: convolutions that choose an algorithm of their own are ref's") {
       {{2, 20, 21, 33}, {300, 2, 3, 33}, 3, 2},    //   dy is copied; places that no tap reaches
       {{1, 12, 12, 32}, {600, 3, 3, 32}, 2, 0},    //   filters in two pieces
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     //   slices of the pixels
+      {{2, 11, 9, 40}, {36, 3, 3, 40}, 1, 1, 5e-6, 2},    //   doubled maps, tiles beyond the border
+      {{16, 2, 2, 64}, {48, 3, 3, 64}, 1, 1, 5e-6, 2},    //     one tile an image
+      {{3, 8, 8, 256}, {260, 3, 3, 256}, 1, 1, 5e-6, 2},  //     large filters
+      {{3, 24, 24, 128}, {96, 3, 3, 128}, 1, 1, 5e-6, 2}, //       more tiles than dw transforms at a time
       {{2, 9, 7, 150}, {33, 3, 3, 150}, 1, 2},  //   deeper than what a thread transforms at a time, more padding
   };
   uint64_t step = 1000;
@@ -274,6 +279,8 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       {{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1},    //   fewer of their panels than threads
       {{5, 14, 14, 48}, {40, 3, 3, 48}, 1, 1},     //   tiles of five pixels
       {{6, 17, 17, 64}, {64, 3, 3, 64}, 2, 1},     //   stride 2
+      {{6, 9, 9, 64}, {64, 3, 3, 64}, 1, 1, 0, 2},     //   a doubled map
+      {{6, 9, 9, 192}, {160, 3, 3, 192}, 1, 1, 0, 2},  //     large filters
       {{32, 2, 2, 128}, {128, 3, 3, 128}, 1, 1},   // few pixels
       {{4, 13, 14, 256}, {512, 1, 1, 256}, 1, 0},  // one pixel, Strassen's algorithm
       {{8, 24, 24, 32}, {64, 1, 1, 32}, 1, 0},     // tap by tap, slices of the pixels
@@ -284,14 +291,14 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
     for (DType dtype : {DType::f32, DType::bf16}) {
       INFO(std::string(name_of(dtype)), " x ", c.x.str(), " w ", c.w.str());
       Tensor x = random(c.x, dtype, 61), w = random(c.w, dtype, 62);
-      Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad).shape(), dtype, 63);
+      Tensor dy = random(ops::conv2d(x, w, c.stride, c.pad, c.up).shape(), dtype, 63);
       Tensor rows = x.reshape({-1, c.x[3]});
       auto compute = [&](int n) {
         ThreadsScope threads(n);
         for (const Shape& shape : {dy.shape(), c.x, c.w}) Tensor::full(shape, std::nan(""), dtype);  // what is not written is seen
-        ops::Moments moments = ops::conv2d_stats(x, w, c.stride, c.pad).second;
-        return std::vector{moments.mean, moments.variance, ops::conv2d(x, w, c.stride, c.pad), ops::conv2d_dx(dy, w, c.x, c.stride, c.pad),
-                           ops::conv2d_dw(x, dy, c.w, c.stride, c.pad), ops::matmul(rows, rows, true, false),
+        ops::Moments moments = ops::conv2d_stats(x, w, c.stride, c.pad, 1, c.up).second;
+        return std::vector{moments.mean, moments.variance, ops::conv2d(x, w, c.stride, c.pad, c.up),
+                           ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, {}, c.up), ops::conv2d_dw(x, dy, c.w, c.stride, c.pad, c.up), ops::matmul(rows, rows, true, false),
                            ops::matmul(rows.slice(0, 40), rows, false, true)};
       };
       std::vector<Tensor> one = compute(1);
@@ -340,17 +347,24 @@ TEST_CASE("cpu: Winograd's algorithms in one dimension are a correlation") {
   correlates<cpu::winograd::Strided>({1, 2, 3, 4, -5}, {1, 10, 100});
   // back at stride 2: (1 2 3) between the pixels that only the middle tap saw: 10, 1 + 200, 20, 2 + 300
   CHECK(in_one_dimension<cpu::winograd::StridedBack>({1, 2, 3}, {1, 10, 100}) == std::vector<float>{10, 201, 20, 302});
+  // (1 2 3 4) seen as 1 1 2 2 3 3 4 4, from the second 1 on: 1 + 20 + 200, 2 + 20 + 300, 2 + 30 + 300, 3 + 30 + 400
+  CHECK(in_one_dimension<cpu::winograd::Doubled>({1, 2, 3, 4}, {1, 10, 100}) == std::vector<float>{221, 322, 332, 433});
+  // back from it, neighbours added up: 3 5 7 9 11, then 3 + 50 + 700, 7 + 90 + 1100
+  CHECK(in_one_dimension<cpu::winograd::DoubledBack>({1, 2, 3, 4, 5, 6}, {1, 10, 100}) == std::vector<float>{753, 1197});
 }
 
 // rms of the error over rms of the numbers, against the direct way in f64. Convolutions of 64 channels.
 TEST_CASE("cpu: Winograd's algorithms round as stated") {
-  struct { int64_t px; double bound; } list[] = {{6, 3.5e-7}, {12, 1e-6}, {10, 1.8e-6}};  // F(2x2, 3x3); F(4x4, 3x3); F(5x5, 3x3)
-  for (auto [px, bound] : list) {
+  // F(2x2, 3x3); F(4x4, 3x3); F(5x5, 3x3); a map seen doubled
+  struct { int64_t px; double bound; int up; } list[] = {{6, 3.5e-7, 1}, {12, 1e-6, 1}, {10, 1.8e-6, 1}, {6, 5e-7, 2}};
+  for (auto [px, bound, up] : list) {
     CAPTURE(px);
-    Tensor x = random({8, px, px, 64}, DType::f64, 51), w = random({64, 3, 3, 64}, DType::f64, 52), dy = random(x.shape(), DType::f64, 53);
+    CAPTURE(up);
+    Tensor x = random({8, px, px, 64}, DType::f64, 51), w = random({64, 3, 3, 64}, DType::f64, 52);
+    Tensor dy = random({8, up * px, up * px, 64}, DType::f64, 53);
     auto all = [&](DType t) {
       Tensor a = ops::cast(x, t), b = ops::cast(w, t), c = ops::cast(dy, t);
-      return std::vector{ops::conv2d(a, b, 1, 1), ops::conv2d_dx(c, b, x.shape(), 1, 1), ops::conv2d_dw(a, c, w.shape(), 1, 1)};
+      return std::vector{ops::conv2d(a, b, 1, 1, up), ops::conv2d_dx(c, b, x.shape(), 1, 1, {}, up), ops::conv2d_dw(a, c, w.shape(), 1, 1, up)};
     };
     x = ops::cast(ops::cast(x, DType::f32), DType::f64), w = ops::cast(ops::cast(w, DType::f32), DType::f64);
     dy = ops::cast(ops::cast(dy, DType::f32), DType::f64);

@@ -82,6 +82,14 @@ TEST_CASE("as PyTorch computes it: convolution with a filter that is not square,
   });
 }
 
+TEST_CASE("as PyTorch computes it: convolution of a map seen twice as large") {
+  check_case("conv_up", [](Case c) {
+    return Case{{"y", ops::conv2d(c["x0"], c["x1"], 1, 1, 2)},
+                {"dx0", ops::conv2d_dx(c["dy"], c["x1"], c["x0"].shape(), 1, 1, {}, 2)},
+                {"dx1", ops::conv2d_dw(c["x0"], c["dy"], c["x1"].shape(), 1, 1, 2)}};
+  });
+}
+
 TEST_CASE("as PyTorch computes it: pooling, whose maxima tie, and upsampling") {
   check_case("max_pool", [](Case c) {
     auto [y, argmax] = ops::max_pool(c["x0"], 3, 2, 1);

@@ -83,6 +83,9 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx)
 
 }  // namespace
 
+// Those of Winograd alone, which come first below.
+bool sees_upsampled(const Shape& w, const Shape& y, const Window& window, DType type) { return winograd::fits(w, y, window, type); }
+
 void conv2d(Context& context, In x, In w, Out y, Window window) {
   flush_denormals();
   if (empty(x.shape, w.shape, y.shape)) return clear(y);

@@ -40,7 +40,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace few_filters
 
 /// 3x3 filters. At stride 1 F(4x4, 3x3), or where their tiles cover a map with fewer products F(5x5, 3x3) or F(2x2, 3x3); at
-/// stride 2 F(2x2, 2x2) of every other pixel.
+/// stride 2 F(2x2, 2x2) of every other pixel; of a map seen doubled F(2x2, 3x3) of the map as it is.
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr);

@@ -33,7 +33,7 @@ void for_pixel_rows(Context& context, int64_t images, int64_t rows, int64_t work
 
 void max_pool(Context& context, In x, Out y, Out argmax, Window window) {
   int64_t H = x.shape[1], W = x.shape[2], C = x.shape[3], P = y.shape[1], Q = y.shape[2];
-  auto [R, S, stride, pad] = window;
+  const int64_t R = window.kernel_h, S = window.kernel_w, stride = window.stride, pad = window.pad;
   visit_fast(x.dtype, [&, R = R, S = S, stride = stride, pad = pad](auto type) {
     using T = decltype(type);
     for_pixel_rows(context, x.shape[0], P, Q * C * R * S, [&](int64_t n, int64_t p) {
@@ -62,7 +62,7 @@ void max_pool(Context& context, In x, Out y, Out argmax, Window window) {
 
 void max_pool_bwd(Context& context, In dy, In argmax, Out dx, Window window) {
   int64_t H = dx.shape[1], W = dx.shape[2], C = dx.shape[3], P = dy.shape[1], Q = dy.shape[2];
-  auto [R, S, stride, pad] = window;
+  const int64_t R = window.kernel_h, S = window.kernel_w, stride = window.stride, pad = window.pad;
   visit_fast(dy.dtype, [&, R = R, S = S, stride = stride, pad = pad](auto type) {
     using T = decltype(type);
     for_pixel_rows(context, dx.shape[0], H, W * C * 4, [&](int64_t n, int64_t h) {
@@ -88,7 +88,7 @@ void max_pool_bwd(Context& context, In dy, In argmax, Out dx, Window window) {
 
 void avg_pool(Context& context, In x, Out y, Window window) {
   int64_t H = x.shape[1], W = x.shape[2], C = x.shape[3], P = y.shape[1], Q = y.shape[2];
-  auto [R, S, stride, pad] = window;
+  const int64_t R = window.kernel_h, S = window.kernel_w, stride = window.stride, pad = window.pad;
   visit_fast(x.dtype, [&, R = R, S = S, stride = stride, pad = pad](auto type) {
     using T = decltype(type);
     for_pixel_rows(context, x.shape[0], P, Q * C * R * S, [&](int64_t n, int64_t p) {
@@ -109,7 +109,7 @@ void avg_pool(Context& context, In x, Out y, Window window) {
 
 void avg_pool_bwd(Context& context, In dy, Out dx, Window window) {
   int64_t H = dx.shape[1], W = dx.shape[2], C = dx.shape[3], P = dy.shape[1], Q = dy.shape[2];
-  auto [R, S, stride, pad] = window;
+  const int64_t R = window.kernel_h, S = window.kernel_w, stride = window.stride, pad = window.pad;
   visit_fast(dy.dtype, [&, R = R, S = S, stride = stride, pad = pad](auto type) {
     using T = decltype(type);
     for_pixel_rows(context, dx.shape[0], H, W * C * 4, [&](int64_t n, int64_t h) {

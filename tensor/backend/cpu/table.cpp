@@ -6,6 +6,7 @@ namespace plumage::cpu {
 #define OP(name, arguments, keeps) void name arguments;  // only those of fast.def are defined
 #include "tensor/ops.def"
 #undef OP
+bool sees_upsampled(const Shape& w, const Shape& y, const Window& window, DType type);  // conv.cpp
 
 const Kernels& kernels() {
   static const Kernels table = [] {
@@ -13,6 +14,7 @@ const Kernels& kernels() {
 #define FAST(op, strategy) k.op = &cpu::op;
 #include "tensor/backend/cpu/fast.def"
 #undef FAST
+    k.sees_upsampled = &cpu::sees_upsampled;
     return k;
   }();
   return table;

@@ -1,4 +1,4 @@
-// Convolution with 3x3 filters, stride 1 or 2, by Winograd's algorithms (tensor/backend/cpu/winograd_transforms.h). Output tiles
+// Convolution with 3x3 filters, stride 1 or 2 or of a map seen doubled, by Winograd's algorithms (tensor/backend/cpu/winograd_transforms.h). Output tiles
 // of m x m pixels and their n x n inputs become n^2 matrix products [tiles, C] x [C, K], one for each point.
 //   y = A' [(G g G') . (B' d B)] A      Next: winograd_dw.cpp.
 #include "tensor/backend/cpu/winograd_tiles.h"
@@ -206,7 +206,8 @@ class Correlation {
 
 bool fits_dw(const Shape& w, const Shape& y, const Window& window, DType type) {
   const int64_t least = y[1] >= 16 && y[2] >= 16 ? 16 : 32;  // channels: small maps of fewer have better kernels
-  const bool windows = (window.stride == 1 && window.pad <= 2) || (window.stride == 2 && window.pad == 1);
+  const bool windows = window.up == 1 ? (window.stride == 1 && window.pad <= 2) || (window.stride == 2 && window.pad == 1)
+                                      : window.up == 2 && window.stride == 1 && window.pad == 1;
   return type == DType::f32 && w[1] == 3 && w[2] == 3 && windows && w[0] >= least && w[3] >= least && y[1] >= 4 && y[2] >= 4 &&
          w[0] * w[3] <= 8192 * Tiles<4>(y).count;  // few tiles: the filters' transforms cost more
 }
@@ -227,7 +228,8 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
   auto with = [&](auto f, int64_t pad) {
     Correlation<decltype(f)>(dy.as<float>(), dy.shape, filters, dx.as<float>(), dx.shape, pad, {{}, onto, false}).run(context, nullptr);
   };
-  if (window.stride == 2) with(StridedBack{}, 0);
+  if (window.up == 2) with(DoubledBack{}, window.pad);
+  else if (window.stride == 2) with(StridedBack{}, 0);
   else with_tiles(dx.shape, window, [&](auto f) { with(f, 2 - window.pad); });
 }
 

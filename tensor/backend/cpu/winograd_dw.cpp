@@ -1,4 +1,4 @@
-// Gradient of 3x3 filters, stride 1 or 2, by Winograd's algorithms: tiles are the depth of n^2 products [K, tiles] x [tiles, C].
+// Gradient of 3x3 filters, stride 1 or 2 or of a map seen doubled, by Winograd's algorithms: tiles are the depth of n^2 products [K, tiles] x [tiles, C].
 //   dw = G' [sum of (A dy A') . (B' x B)] G
 #include "tensor/backend/cpu/winograd_tiles.h"
 
@@ -6,7 +6,7 @@ namespace plumage::cpu::winograd {
 namespace {
 
 constexpr int kThreadSlot = 0, kPanelSlot = 1, kSumSlot = 2;
-constexpr int64_t kSmallSums = 200000;  // floats: below, sums and transforms of a thread stay in its second cache
+constexpr int64_t kSmallSums = 210000;  // floats: below, sums and transforms of a thread stay in its second cache
 constexpr int64_t kSlices = 16, kSliceBatch = 48, kSharedBatch = 256;  // tiles that are transformed at a time
 
 // Transformed tiles as the depth of a product: [point][channels in panels of `unit`][tile][unit].

@@ -212,6 +212,61 @@ struct StridedBack {
   PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[5]) { Strided::filter(g, u); }
 };
 
+/// 3x3 at stride 1, padding 1, of a map seen doubled: two outputs of each pair are F(2, 3) with filters of taps that fall on one pixel
+/// added up, g0, g1 + g2, 0 and 0, g0 + g1, g2. Both have the same product at point 1, one has none at infinity, the other none at 0:
+/// 25 products for 16 outputs, where the direct way needs 144. Rounds nearly as the direct way.
+struct Doubled {
+  static constexpr int kOut = 4, kIn = 5, kStep = 2, kPatch = 4;
+  PLUMAGE_INLINE static void input(const V (&d)[4], V (&t)[5]) {
+    t[0] = d[0] - d[2];
+    t[1] = d[1] + d[2];
+    t[2] = t[3] = d[2] - d[1];
+    t[4] = d[1] - d[3];
+  }
+  PLUMAGE_INLINE static void output(const V (&m)[5], V (&y)[4]) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] + m[3];
+    y[2] = m[1] - m[2];
+    y[3] = m[1] - m[3] - m[4];
+  }
+  PLUMAGE_INLINE static void output_gradient(const V (&y)[4], V (&m)[5]) {
+    m[0] = y[0];
+    m[1] = (y[0] + y[1]) + (y[2] + y[3]);
+    m[2] = y[0] - y[2];
+    m[3] = y[1] - y[3];
+    m[4] = -y[3];
+  }
+  PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[5]) {
+    V all = 0.5f * (g[0] + g[1] + g[2]);
+    u[0] = g[0];
+    u[1] = all;
+    u[2] = g[0] - all;
+    u[3] = g[2] - all;
+    u[4] = g[2];
+  }
+  PLUMAGE_INLINE static void filter_gradient(const V (&u)[5], V (&g)[3]) {
+    V all = 0.5f * (u[1] - u[2] - u[3]);
+    g[0] = u[0] + u[2] + all;
+    g[1] = all;
+    g[2] = u[3] + u[4] + all;
+  }
+};
+
+/// Its images' gradient: at stride 2, of the sums of neighbours, since a pixel is seen by two. The filters are turned.
+struct DoubledBack {
+  static constexpr int kOut = 2, kIn = 5, kStep = 4, kPatch = 6;
+  PLUMAGE_INLINE static void input(const V (&d)[6], V (&t)[5]) {
+    V middle = d[2] + d[3];
+    t[0] = d[0] + d[1] - middle;
+    t[1] = middle;
+    t[2] = d[4] + d[5] - middle;
+    t[3] = d[1] + d[2];
+    t[4] = d[3] + d[4];
+  }
+  PLUMAGE_INLINE static void output(const V (&m)[5], V (&y)[2]) { Strided::output(m, y); }
+  PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[5]) { Strided::filter(g, u); }
+};
+
 /// y = M x M' for the matrix M that `one` applies to a column.
 template <int from, int to>
 PLUMAGE_INLINE void both(void (*one)(const V (&)[from], V (&)[to]), const V (&x)[from][from], V (&y)[to][to]) {

@@ -5,13 +5,13 @@
 namespace plumage::ref {
 namespace {
 
-/// All sizes of one convolution, and where an element lies.
+/// All sizes of one convolution, and where an element lies. H and W are the map's as the window sees it.
 struct Sizes {
-  int64_t N, H, W, C, K, R, S, P, Q, stride, pad;
+  int64_t N, H, W, C, K, R, S, P, Q, stride, pad, up;
   Sizes(const Shape& x, const Shape& w, const Shape& y, const Window& window)
       : N(x[0]),
-        H(x[1]),
-        W(x[2]),
+        H(x[1] * window.up),
+        W(x[2] * window.up),
         C(x[3]),
         K(w[0]),
         R(w[1]),
@@ -19,8 +19,9 @@ struct Sizes {
         P(y[1]),
         Q(y[2]),
         stride(window.stride),
-        pad(window.pad) {}
-  int64_t x(int64_t n, int64_t h, int64_t w) const { return ((n * H + h) * W + w) * C; }
+        pad(window.pad),
+        up(window.up) {}
+  int64_t x(int64_t n, int64_t h, int64_t w) const { return ((n * (H / up) + h / up) * (W / up) + w / up) * C; }
   int64_t w(int64_t k, int64_t r, int64_t s) const { return ((k * R + r) * S + s) * C; }
   int64_t y(int64_t n, int64_t p, int64_t q) const { return ((n * P + p) * Q + q) * K; }
   int64_t products() const { return N * P * Q * K * R * S * C; }
@@ -81,27 +82,32 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
 }
 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
-  // dx[n,h,v,c] = sum of dy[n,p,q,k] w[k,r,s,c] over the windows that cover (h, v): p * stride + r - pad = h
   Sizes z(dx.shape, w.shape, dy.shape, window);
   Writer out(dx);
   visit_float(dy.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *pg = dy.as<T>(), *pw = w.as<T>(), *start = onto.as<T>();
+    // The sum of dy[n,p,q,k] w[k,r,s,c] over the windows that cover the seen pixel (h, v): p * stride + r - pad = h
+    auto gradient = [&](int64_t n, int64_t h, int64_t v, int64_t c) {
+      double sum = 0;
+      for (int64_t r = 0; r < z.R; ++r)
+        for (int64_t s = 0; s < z.S; ++s) {
+          int64_t top = h + z.pad - r, left = v + z.pad - s;
+          if (top < 0 || left < 0 || top % z.stride || left % z.stride) continue;
+          int64_t p = top / z.stride, q = left / z.stride;
+          if (p >= z.P || q >= z.Q) continue;
+          for (int64_t k = 0; k < z.K; ++k) sum += double(pg[z.y(n, p, q) + k]) * double(pw[z.w(k, r, s) + c]);
+        }
+      return sum;
+    };
 #pragma omp parallel for collapse(2) num_threads(context.threads()) if (z.products() > kWorthThreads)
     for (int64_t n = 0; n < z.N; ++n)
-      for (int64_t h = 0; h < z.H; ++h)
-        for (int64_t v = 0; v < z.W; ++v)
+      for (int64_t h = 0; h < z.H; h += z.up)
+        for (int64_t v = 0; v < z.W; v += z.up)
           for (int64_t c = 0; c < z.C; ++c) {
             double sum = start ? double(start[z.x(n, h, v) + c]) : 0;
-            for (int64_t r = 0; r < z.R; ++r)
-              for (int64_t s = 0; s < z.S; ++s) {
-                int64_t top = h + z.pad - r, left = v + z.pad - s;
-                if (top < 0 || left < 0 || top % z.stride || left % z.stride) continue;
-                int64_t p = top / z.stride, q = left / z.stride;
-                if (p >= z.P || q >= z.Q) continue;
-                for (int64_t k = 0; k < z.K; ++k)
-                  sum += double(pg[z.y(n, p, q) + k]) * double(pw[z.w(k, r, s) + c]);
-              }
+            for (int64_t i = 0; i < z.up; ++i)
+              for (int64_t j = 0; j < z.up; ++j) sum += gradient(n, h + i, v + j, c);
             out.set(z.x(n, h, v) + c, sum);
           }
   });

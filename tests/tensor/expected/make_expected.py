@@ -73,4 +73,6 @@ optimiser("nesterov", lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, weight_
 optimiser("adam", lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1))
 optimiser("adamw", lambda p: torch.optim.AdamW(p, lr=0.1, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1))
 
+case("conv_up", lambda x, w: F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), w, padding=1), [draw(1, 2, 2, 3), draw(3, 2, 3, 3)])
+
 pathlib.Path(__file__).with_name("pytorch.txt").write_text("\n".join(lines) + "\n")
