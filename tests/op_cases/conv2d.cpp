@@ -52,7 +52,8 @@ Row conv2d_row(const Layer& l) {
       .inputs = {{Shape{l.N, l.H, l.W, l.C}}, {Shape{l.K, l.R, l.S, l.C}}},
       .apply = [=](const std::vector<Var>& x) { return std::vector{conv2d(x[0], x[1], l.stride, l.pad, l.up)}; },
       .formula = [=](const std::vector<Values>& x) { return std::vector{convolved(l, x[0], x[1])}; },
-      .tolerance = l.R == 3 && l.S == 3 && l.stride == 1 && l.C >= 16 && l.K >= 16 ? Tolerance::winograd : Tolerance::sum,
+      .tolerance = (l.R == 3 && l.S == 3 && l.stride == 1 && l.C >= 16 && l.K >= 16) || (l.R == 7 && l.S == 7 && l.K >= 32)
+                       ? Tolerance::winograd : Tolerance::sum,
       .gradient = l.gradient,
       .empty = l.N * l.K == 0};
 }

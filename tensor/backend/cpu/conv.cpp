@@ -1,4 +1,4 @@
-// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, one_pixel.cpp, tap_products.cpp, few_pixels.cpp,
+// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, phases.cpp, one_pixel.cpp, tap_products.cpp, few_pixels.cpp,
 // few_filters.cpp, onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
@@ -90,6 +90,7 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
   flush_denormals();
   if (empty(x.shape, w.shape, y.shape)) return clear(y);
   if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window);
+  if (phases::fits(w.shape, y.shape, window, x.dtype)) return phases::conv2d(context, x, w, y, window);
   if (few_pixels::fits(x.shape, w.shape, y.shape, x.dtype)) return few_pixels::conv2d(context, x, w, y, window);
   if (one_pixel::fits(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d(context, x, w, y, window);
   if (few_filters::fits(w.shape)) return few_filters::conv2d(context, x, w, y, window);
@@ -114,6 +115,7 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   Epilogue epilogue{shift, residual, activation == Activation::relu};
   if (!empty(x.shape, w.shape, y.shape)) {
     if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d(context, x, w, y, window, epilogue, order);
+    if (phases::fits(w.shape, y.shape, window, x.dtype)) return phases::conv2d(context, x, w, y, window, epilogue);
     if (one_pixel::fits_frozen(w.shape, y.shape, window, x.dtype)) return one_pixel::conv2d_frozen(context, x, w, y, window, epilogue, order);
     bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype);
     if (!few && onednn::conv2d(context, x, w, y, window, &epilogue, order)) return;
@@ -147,6 +149,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {
   flush_denormals();
   if (empty(x.shape, dw.shape, dy.shape)) return clear(dw);
   if (winograd::fits_dw(dw.shape, dy.shape, window, x.dtype)) return winograd::conv2d_dw(context, x, dy, dw, window);
+  if (phases::fits(dw.shape, dy.shape, window, x.dtype)) return phases::conv2d_dw(context, x, dy, dw, window);
   if (few_pixels::fits(x.shape, dw.shape, dy.shape, x.dtype)) return few_pixels::conv2d_dw(context, x, dy, dw, window);
   if (few_filters::fits(dw.shape)) return few_filters::conv2d_dw(context, x, dy, dw, window);
   if (one_pixel::fits_dw(dw.shape, dy.shape, window, x.dtype)) return one_pixel::conv2d_dw(context, x, dy, dw, window);

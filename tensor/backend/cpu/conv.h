@@ -43,11 +43,19 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 /// stride 2 F(2x2, 2x2) of every other pixel; of a map seen doubled F(2x2, 3x3) of the map as it is.
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
+/// conv2d and conv2d_dw also for 4x4 filters at stride 1.
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr);
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 bool fits_dw(const Shape& w, const Shape& dy, const Window& window, DType type);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace winograd
+
+/// Pictures through filters of 7 or 8 pixels at stride 2: 4x4 at stride 1 of every second row and column.
+namespace phases {
+bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {});
+void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
+}  // namespace phases
 
 /// 1x1 filters: a matrix product that reads the pixels where they lie. In training large ones by Strassen's algorithm; frozen, what
 /// becomes of an image does not depend on the others.

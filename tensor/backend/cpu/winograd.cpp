@@ -14,7 +14,7 @@ constexpr int64_t kBlockFloats = 180000;  // transforms of a block of tiles: wit
 constexpr int64_t kPanelFloats = int64_t{1} << 20;  // transformed filters beyond this leave the second cache
 constexpr int64_t kBatchFloats = int64_t{1} << 22;  // transforms of the tiles that share such filters
 
-// Filters [K,3,3,C], which become panels of b: for the forward pass of [C, K]; turned by half a turn, for the gradient of the
+// Filters [K,R,R,C], which become panels of b: for the forward pass of [C, K]; turned by half a turn, for the gradient of the
 // images, of [K, C].
 struct Filters {
   const float* w;
@@ -30,24 +30,25 @@ template <class F> int64_t panel_floats(int64_t depth) { return kPoints<F> * kPa
 // Panel j, transformed, at depths first..last of [point][depth][kPanelColumns].
 template <class F>
 PLUMAGE_ONE_COPY void make_panel(const Filters& from, int64_t j, int64_t first, int64_t last, float* panel) {
-  alignas(64) float laid_out[9 * kPiece * kPanelColumns];
+  constexpr int kTaps = F::kTaps * F::kTaps;
+  alignas(64) float laid_out[kTaps * kPiece * kPanelColumns];
   const int64_t column = j * kPanelColumns, known = from.columns() - column;
   for (int64_t begin = first; begin < last; begin += kPiece) {
     const int64_t depth = std::min(kPiece, last - begin);
     if (!from.turned)
-      for (int64_t tap = 0; tap < 9; ++tap)
-        pack_panels(std::min(known, kPanelColumns), depth, from.w + (column * 9 + tap) * from.c + begin, 9 * from.c, 1, kPanelColumns,
+      for (int64_t tap = 0; tap < kTaps; ++tap)
+        pack_panels(std::min(known, kPanelColumns), depth, from.w + (column * kTaps + tap) * from.c + begin, kTaps * from.c, 1, kPanelColumns,
                     laid_out + tap * kPiece * kPanelColumns);
     for (int64_t l = 0; l < depth; ++l)
       for (int64_t i = 0; i < kPanelColumns; i += kLanes) {
-        Filter g;
+        Filter<F> g;
         Transformed<F> u;
-#pragma GCC unroll 9
-        for (int tap = 0; tap < 9; ++tap)
-          g[tap / 3][tap % 3] =
-              from.turned ? load_n(from.w + ((begin + l) * 9 + 8 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
+#pragma GCC unroll 16
+        for (int tap = 0; tap < kTaps; ++tap)
+          g[tap / F::kTaps][tap % F::kTaps] =
+              from.turned ? load_n(from.w + ((begin + l) * kTaps + kTaps - 1 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
                           : load(laid_out + (tap * kPiece + l) * kPanelColumns + i);
-        both<3, F::kIn>(F::filter, g, u);
+        both<F::kTaps, F::kIn>(F::filter, g, u);
         store_points(u, panel + (begin + l) * kPanelColumns + i, kPanelColumns * from.depth(), kLanes);
       }
   }
@@ -65,14 +66,14 @@ void make_panels(Context& context, const Filters& from, float* panels) {
   });
 }
 
-// y = the correlation of x with the filters.
+// y = the correlation of x with the filters; channels of x beyond theirs are padding.
 template <class F>
 class Correlation {
  public:
   Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad,
               const Epilogue& epilogue)
       : out_(y_shape), in_(x_shape, out_.down, out_.across), x_(x), filters_(filters), y_(y), pad_(pad),
-        epilogue_(epilogue), c_(in_.channels), k_(out_.channels), c_row_(round_up(c_, 16) + 16), columns_(filters.panels()),
+        epilogue_(epilogue), c_(filters.depth()), k_(out_.channels), c_row_(round_up(c_, 16) + 16), columns_(filters.panels()),
         panel_(panel_floats<F>(c_)), streams_(streams(y, y_shape.count(), k_) && epilogue.residual.data != y) {}
 
   void run(Context& context, FilterOrder* order) {

@@ -29,12 +29,15 @@ struct DeepPanels {
   }
 };
 
+// Channels of x beyond the filters' are padding.
 template <class F>
 class FilterGradient {
+  static constexpr int kTaps = F::kTaps * F::kTaps;
+
  public:
   FilterGradient(In x, In dy, Out dw, int64_t pad)
       : out_(dy.shape), in_(x.shape, out_.down, out_.across), x_(x.as<float>()), dy_(dy.as<float>()),
-        dw_(dw.as<float>()), pad_(pad), c_(in_.channels), k_(out_.channels), sums_(kPoints<F> * k_ * c_) {}
+        dw_(dw.as<float>()), pad_(pad), c_(dw.shape[3]), k_(out_.channels), sums_(kPoints<F> * k_ * c_) {}
 
   void run(Context& context) const {
     if (sums_ <= kSmallSums) by_slices(context);
@@ -112,7 +115,7 @@ class FilterGradient {
           }
         for (int64_t i = 0; i < rows; ++i)
           for_vectors(0, n, [&](int64_t c, int64_t lanes) {
-            finish(sums + i * kPanelColumns + c, point, lanes, dw_ + (k + i) * 9 * c_ + j + c);
+            finish(sums + i * kPanelColumns + c, point, lanes, dw_ + (k + i) * kTaps * c_ + j + c);
           });
       }
     });
@@ -152,18 +155,18 @@ class FilterGradient {
   }
 
   void finish(Context& context, const float* sums) const {
-    parallel_rows(context, k_, 9 * c_, [&](int64_t first, int64_t last) {
+    parallel_rows(context, k_, kTaps * c_, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i)
-        for_vectors(0, c_, [&](int64_t j, int64_t lanes) { finish(sums + i * c_ + j, k_ * c_, lanes, dw_ + i * 9 * c_ + j); });
+        for_vectors(0, c_, [&](int64_t j, int64_t lanes) { finish(sums + i * c_ + j, k_ * c_, lanes, dw_ + i * kTaps * c_ + j); });
     });
   }
   // A vector of a filter from its sums at all points.
   PLUMAGE_INLINE void finish(const float* sums, int64_t apart, int64_t lanes, float* dw) const {
     Transformed<F> u;
-    Filter g;
+    Filter<F> g;
     load_points(u, sums, apart, lanes);
-    both<F::kIn, 3>(F::filter_gradient, u, g);
-    for (int tap = 0; tap < 9; ++tap) store_n(dw + tap * c_, g[tap / 3][tap % 3], lanes);
+    both<F::kIn, F::kTaps>(F::filter_gradient, u, g);
+    for (int tap = 0; tap < kTaps; ++tap) store_n(dw + tap * c_, g[tap / F::kTaps][tap % F::kTaps], lanes);
   }
 
   Tiles<F::kOut> out_;

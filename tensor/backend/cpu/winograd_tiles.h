@@ -11,7 +11,7 @@ template <class F> constexpr int64_t kPoints = F::kIn * F::kIn;  // elements of 
 template <class F> using Transformed = V[F::kIn][F::kIn];
 template <class F> using Patch = V[F::kPatch][F::kPatch];
 template <class F> using Pixels = V[F::kOut][F::kOut];
-using Filter = V[3][3];
+template <class F> using Filter = V[F::kTaps][F::kTaps];
 
 // An image batch [N,H,W,C] seen in down x across tiles an image, `step` pixels apart.
 template <int step>
@@ -89,7 +89,7 @@ PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, 
     for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
 }
 
-// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size; f(Strided{}) at stride 2, f(Doubled{}) of a map seen doubled.
+// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size; f(Strided{}) at stride 2, f(Doubled{}) of a map seen doubled, f(F4Of4{}) for 4x4.
 template <class F>
 void with_tiles(const Shape& y, const Window& window, F&& f) {
   auto products = [&](auto tiles) {
@@ -97,7 +97,8 @@ void with_tiles(const Shape& y, const Window& window, F&& f) {
     return Tiles<T::kOut>(y).count * kPoints<T>;
   };
   const int64_t two = products(F2{}), four = products(F4{}), five = products(F5{});
-  if (window.up == 2) f(Doubled{});
+  if (window.kernel_h == 4) f(F4Of4{});
+  else if (window.up == 2) f(Doubled{});
   else if (window.stride == 2) f(Strided{});
   else if (five < 0.85 * double(std::min(two, four))) f(F5{});  // its transforms cost more
   else if (four < two) f(F4{});
