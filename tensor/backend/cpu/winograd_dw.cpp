@@ -22,10 +22,11 @@ struct DeepPanels {
   template <int n>
   PLUMAGE_INLINE void put(const V (&d)[n][n], int64_t tile, int64_t channel) const {
     float* to = at(0, tile, channel);
+    const int64_t apart = matrix();  // said here, or each store makes the compiler divide again
 #pragma GCC unroll 7
     for (int i = 0; i < n; ++i)
 #pragma GCC unroll 7
-      for (int j = 0; j < n; ++j) store(to + (n * i + j) * matrix(), d[i][j]);
+      for (int j = 0; j < n; ++j) store(to + (n * i + j) * apart, d[i][j]);
   }
 };
 

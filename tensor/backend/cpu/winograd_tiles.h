@@ -55,17 +55,20 @@ struct Tiles {
     int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
     float* corner = y + place;
     const float* residual = epilogue.residual ? epilogue.residual.as<float>() + place : nullptr;
-    int64_t rows = std::min<int64_t>(step, height - top), columns = std::min<int64_t>(step, width - left);
-    for_vectors(first, last, [&](int64_t c, int64_t lanes) {
+    const int64_t rows = std::min<int64_t>(step, height - top), columns = std::min<int64_t>(step, width - left);
+    const int64_t to_row = width * channels, to_column = channels;  // by value, like what follows: stores might change what lies in memory
+    const float* shift = epilogue.shift.as<float>();
+    const bool relu = epilogue.relu;
+    for_vectors(first, last, [=](int64_t c, int64_t lanes) {
       V d[step][step];
       f(c, lanes, d);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < columns; ++j) {
-          int64_t at = (i * width + j) * channels + c;
+          const int64_t at = i * to_row + j * to_column + c;
           V v = d[i][j];
-          if (epilogue.shift) v += load_n(epilogue.shift.as<float>() + c, lanes);
+          if (shift) v += load_n(shift + c, lanes);
           if (residual) v += load_n(residual + at, lanes);
-          if (epilogue.relu) v = vrelu(v);
+          if (relu) v = vrelu(v);
           if (streamed) stream(corner + at, v);
           else store_n(corner + at, v, lanes);
         }
