@@ -177,11 +177,18 @@ TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its
   struct Case { Convolution conv; int64_t groups; };
   for (const Case& c : {Case{{{4, 9, 7, 35}, {70, 1, 1, 35}, 1, 0}, 1}, Case{{{4, 9, 7, 35}, {70, 1, 1, 35}, 1, 0}, 2},
                         Case{{{6, 15, 13, 33}, {40, 1, 1, 33}, 2, 0}, 3}, Case{{{8, 48, 48, 32}, {32, 1, 1, 32}, 1, 0}, 2},
-                        Case{{{1, 1, 1, 32}, {64, 1, 1, 32}, 1, 0}, 1}, Case{{{4, 13, 12, 128}, {192, 1, 1, 128}, 1, 0}, 2}}) {
+                        Case{{{1, 1, 1, 32}, {64, 1, 1, 32}, 1, 0}, 1}, Case{{{4, 13, 12, 128}, {192, 1, 1, 128}, 1, 0}, 2},
+                        Case{{{4, 17, 15, 32}, {44, 3, 3, 32}, 1, 1}, 2},               // Winograd
+                        Case{{{6, 30, 26, 32}, {32, 3, 3, 32}, 2, 1}, 3},               //   stride 2
+                        Case{{{6, 9, 11, 32}, {32, 3, 3, 32}, 1, 1, 0, 2}, 1},          //   a doubled map
+                        Case{{{300, 8, 8, 176}, {176, 3, 3, 176}, 1, 1}, 4},            //   large filters, several batches of tiles
+                        Case{{{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1}, 2},              //     fewer of their panels than threads
+                        Case{{{9, 176, 176, 3}, {32, 7, 7, 3}, 2, 3}, 3},               // in phases, some images at a time
+                        Case{{{1, 20, 20, 3}, {32, 7, 7, 3}, 2, 3}, 1}}) {
     INFO(c.conv.x.str(), " with ", c.conv.w.str(), " in ", c.groups, " groups");
     Tensor x = ops::normal(c.conv.x, {11, Purpose::test, 77}, 30, 0.01), w = random(c.conv.w, DType::f32, 78);
-    auto [y, moments] = ops::conv2d_stats(x, w, c.conv.stride, c.conv.pad, c.groups);
-    CHECK(difference(y, ops::conv2d(x, w, c.conv.stride, c.conv.pad)) == 0);
+    auto [y, moments] = ops::conv2d_stats(x, w, c.conv.stride, c.conv.pad, c.groups, c.conv.up);
+    CHECK(difference(y, ops::conv2d(x, w, c.conv.stride, c.conv.pad, c.conv.up)) == 0);
     ops::Moments exact;
     {
       BackendScope scope(Backend::ref);

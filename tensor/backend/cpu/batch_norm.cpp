@@ -18,7 +18,7 @@ struct Layout {
   Chunks chunks;
   Layout(const Shape& x, int64_t groups)
       : rows(x[-1] ? x.count() / x[-1] : 0), channels(x[-1]), groups(groups), vectors((channels + kLanes - 1) / kLanes),
-        chunks(rows / groups, std::max<int64_t>(kBlock, kGrain / std::max<int64_t>(channels, 1)), 64) {}
+        chunks(rows / groups, std::max<int64_t>(kBlock, kGrain / std::max<int64_t>(channels, 1)), MomentSums::kMost) {}
   int64_t padded() const { return vectors * kLanes; }
 
   /// f(group, chunk, first row, last row), in parallel.
@@ -63,7 +63,7 @@ void chunk_moments(const Layout& at, const T* x, int64_t first, int64_t last, fl
 
 void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
   Layout at(x.shape, mean.shape[0]);
-  MomentSums sums{at.groups, at.channels, at.padded(), at.chunks};
+  MomentSums sums(at.groups, at.channels, at.padded(), at.chunks);
   sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
   visit_fast(x.dtype, [&](auto type) {
     const auto* data = x.as<decltype(type)>();
@@ -74,12 +74,12 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
 
 // The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979).
 void combine(Context& context, const MomentSums& sums, Out mean, Out variance) {
-  parallel_rows(context, sums.groups * sums.channels, kCombine * sums.chunks.number, [&](int64_t begin, int64_t end) {
+  parallel_rows(context, sums.groups * sums.channels, kCombine * sums.number, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin; at < end; ++at) {
       double count = 0, center = 0, deviation = 0;
-      for (int64_t i = 0; i < sums.chunks.number; ++i) {
+      for (int64_t i = 0; i < sums.number; ++i) {
         const float* s = sums.of(at / sums.channels, i) + at % sums.channels;
-        double n = double(sums.chunks.end(i) - sums.chunks.begin(i)), u = s[sums.padded], q = s[2 * sums.padded];
+        double n = double(sums.rows[size_t(i)]), u = s[sums.padded], q = s[2 * sums.padded];
         double total = count + n, m = s[0] + u / n, delta = m - center;
         deviation += q - u * (m - s[0]) + delta * delta * count * n / total;
         center += delta * n / total;

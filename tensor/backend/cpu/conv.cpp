@@ -100,9 +100,13 @@ void conv2d(Context& context, In x, In w, Out y, Window window) {
 void batch_norm_stats(Context& context, In x, Out mean, Out variance);  // batch_norm.cpp
 
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
-  if (!empty(x.shape, w.shape, y.shape) && one_pixel::fits(w.shape, y.shape, window, x.dtype)) {
-    flush_denormals();
-    return one_pixel::conv2d_stats(context, x, w, y, mean, variance, window);
+  flush_denormals();
+  if (!empty(x.shape, w.shape, y.shape)) {  // as conv2d chooses
+    if (winograd::fits(w.shape, y.shape, window, x.dtype)) return winograd::conv2d_stats(context, x, w, y, mean, variance, window);
+    if (phases::fits(w.shape, y.shape, window, x.dtype)) return phases::conv2d_stats(context, x, w, y, mean, variance, window);
+    bool few = few_pixels::fits(x.shape, w.shape, y.shape, x.dtype);
+    if (!few && one_pixel::fits(w.shape, y.shape, window, x.dtype))
+      return one_pixel::conv2d_stats(context, x, w, y, mean, variance, window);
   }
   conv2d(context, x, w, y, window);
   batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);

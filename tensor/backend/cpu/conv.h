@@ -1,7 +1,7 @@
 // The ways to compute a convolution. conv.cpp chooses.
 #pragma once
 #include "tensor/allocator.h"
-#include "tensor/backend/cpu/parallel.h"
+#include "tensor/backend/cpu/moments.h"
 
 namespace plumage::cpu {
 
@@ -43,8 +43,19 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 /// stride 2 F(2x2, 2x2) of every other pixel; of a map seen doubled F(2x2, 3x3) of the map as it is.
 namespace winograd {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
+/// The statistics of y, summed up on its way out. A chunk is `run` rows of tiles, `across` tiles each, of a group's `rows`; `before`
+/// went by in calls for earlier images.
+struct Statistics {
+  int64_t across, rows, run, before = 0;
+  MomentSums sums;
+  Statistics(Context& context, const Shape& y, const Window& window, int64_t groups);
+  int64_t chunk_of(int64_t row) const { return row / rows * sums.number + row % rows / run; }  ///< all groups' counted through
+  int64_t first_row(int64_t chunk) const { return chunk / sums.number * rows + chunk % sums.number * run; }
+};
 /// conv2d and conv2d_dw also for 4x4 filters at stride 1.
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr);
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {}, FilterOrder* order = nullptr,
+            Statistics* statistics = nullptr);
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window);
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window);
 bool fits_dw(const Shape& w, const Shape& dy, const Window& window, DType type);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
@@ -54,6 +65,7 @@ void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 namespace phases {
 bool fits(const Shape& w, const Shape& y, const Window& window, DType type);
 void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue = {});
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window);
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace phases
 

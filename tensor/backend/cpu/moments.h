@@ -1,5 +1,7 @@
 // Mean and variance of channels from sums over chunks of rows. For batch_norm.cpp and the convolutions that leave such sums.
 #pragma once
+#include <array>
+
 #include "tensor/backend/cpu/parallel.h"
 
 namespace plumage::cpu {
@@ -7,12 +9,17 @@ namespace plumage::cpu {
 /// Of each chunk of rows of each group, three rows of `padded` floats: a value near the chunk's mean, the sum of the
 /// differences from it, the sum of their squares; one number a channel.
 struct MomentSums {
-  int64_t groups, channels, padded;
-  Chunks chunks;  ///< of a group's rows
+  static constexpr int64_t kMost = 64;  ///< chunks of a group
+  int64_t groups, channels, padded, number;
+  std::array<int64_t, kMost> rows{};  ///< of each chunk of a group
   float* memory = nullptr;
 
-  int64_t floats() const { return groups * chunks.number * 3 * padded; }
-  float* of(int64_t group, int64_t chunk) const { return memory + (group * chunks.number + chunk) * 3 * padded; }
+  MomentSums(int64_t groups, int64_t channels, int64_t padded, const Chunks& chunks)
+      : groups(groups), channels(channels), padded(padded), number(chunks.number) {
+    for (int64_t i = 0; i < number; ++i) rows[size_t(i)] = chunks.end(i) - chunks.begin(i);
+  }
+  int64_t floats() const { return groups * number * 3 * padded; }
+  float* of(int64_t group, int64_t chunk) const { return memory + (group * number + chunk) * 3 * padded; }
 };
 
 /// mean, variance [groups, channels], biased, from the sums of all chunks.

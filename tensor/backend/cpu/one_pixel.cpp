@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kCopySlot = 0, kPanelSlot = 1, kSumSlot = 3;
 constexpr int64_t kDeepest = 512;  // twelve rows of this stay in the first cache and do not fight for its lines
-constexpr int64_t kChunks = 64;    // of a group's pixels, at most
+constexpr int64_t kChunks = MomentSums::kMost;  // of a group's pixels, at most
 
 // How a block of pixels is multiplied. Both ways have tiles of kRows x kColumns results; of a block, `floats` are copied; the panels of
 // kColumns filters are `panel` floats; `steps` depths go by in a tile.
@@ -264,7 +264,7 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
   const int64_t groups = mean.shape[0], k = y.shape[3];
   with_way(pixels.channels, k, pixels_of(y.shape), [&](auto way) {
     using Way = typename decltype(way)::type;
-    MomentSums sums{groups, k, round_up(k, kPanelColumns), Product<Way>::chunks_of(y.shape, pixels.channels, groups)};
+    MomentSums sums(groups, k, round_up(k, kPanelColumns), Product<Way>::chunks_of(y.shape, pixels.channels, groups));
     sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
     multiply<Way>(context, pixels, w.as<float>(), w.shape[3], 1, y, {}, nullptr, &sums);
     combine(context, sums, mean, variance);

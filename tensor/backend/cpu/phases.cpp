@@ -59,7 +59,9 @@ bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
          y[1] >= 8 && y[2] >= 8 && !onednn::has_wider_vectors();
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue) {
+namespace {
+
+void correlate(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, winograd::Statistics* statistics) {
   const Phases phases(x.shape, window);
   const int64_t group = phases.group(), filters = phases.filters(w.shape[0]).count(), image = y.count() / phases.images;
   auto* phased_w = static_cast<float*>(context.scratch((round_up(filters, 16) + phases.shape(group).count()) * 4, kSlot));
@@ -74,8 +76,20 @@ void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& 
     if (epilogue.residual) way_out.residual.data = epilogue.residual.as<float>() + first * image;
     phases.split(context, x.as<float>(), first, n, phased_x);
     winograd::conv2d(context, {phased_x, phases.shape(n)}, {phased_w, phases.filters(w.shape[0])}, {y.as<float>() + first * image, part},
-                     phases.window, way_out);
+                     phases.window, way_out, nullptr, statistics);
   }
+}
+
+}  // namespace
+
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue) {
+  correlate(context, x, w, y, window, epilogue, nullptr);
+}
+
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  winograd::Statistics statistics(context, y.shape, Phases(x.shape, window).window, mean.shape[0]);
+  correlate(context, x, w, y, window, {}, &statistics);
+  combine(context, statistics.sums, mean, variance);
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {

@@ -6,7 +6,7 @@
 namespace plumage::cpu::winograd {
 namespace {
 
-constexpr int kThreadSlot = 0, kPanelSlot = 1, kPointSlot = 2;
+constexpr int kThreadSlot = 0, kPanelSlot = 1, kPointSlot = 2, kSumSlot = 4;  // 3: phases.cpp
 constexpr int64_t kDepth = 256;  // a panel of b this deep stays in the first cache
 constexpr int64_t kPiece = 32;   // depths of filters that are transformed at a time
 constexpr int64_t kMostTiles = 8 * kPanelRows, kColumnTiles = 6 * kPanelRows;  // at a time, of all columns or of a panel's
@@ -71,9 +71,9 @@ template <class F>
 class Correlation {
  public:
   Correlation(const float* x, const Shape& x_shape, const Filters& filters, float* y, const Shape& y_shape, int64_t pad,
-              const Epilogue& epilogue)
+              const Epilogue& epilogue, const Statistics* statistics = nullptr)
       : out_(y_shape), in_(x_shape, out_.down, out_.across), x_(x), filters_(filters), y_(y), pad_(pad),
-        epilogue_(epilogue), c_(filters.depth()), k_(out_.channels), c_row_(round_up(c_, 16) + 16), columns_(filters.panels()),
+        epilogue_(epilogue), statistics_(statistics), c_(filters.depth()), k_(out_.channels), c_row_(round_up(c_, 16) + 16), columns_(filters.panels()),
         panel_(panel_floats<F>(c_)), streams_(streams(y, y_shape.count(), k_) && epilogue.residual.data != y) {}
 
   void run(Context& context, FilterOrder* order) {
@@ -100,6 +100,35 @@ class Correlation {
   int64_t rows_of(int64_t floats) const { return floats / kPoints<F> / std::max(c_, k_) / kPanelRows * kPanelRows; }
   int64_t batch() const { return std::clamp(rows_of(kBatchFloats), kPanelRows, round_up(in_.count, kPanelRows)); }
 
+  // What one thread goes through in order: parts of `capacity` tiles or, where statistics are asked for, their chunks.
+  struct Parts {
+    const Statistics* statistics;
+    int64_t capacity, tiles, first, number;
+    int64_t begin(int64_t part) const {
+      const int64_t tile = statistics ? (statistics->first_row(first + part) - statistics->before) * statistics->across : part * capacity;
+      return std::clamp<int64_t>(tile, 0, tiles);
+    }
+  };
+  Parts parts_of(int64_t capacity) const {
+    if (!statistics_) return {nullptr, capacity, in_.count, 0, ceil_div(in_.count, capacity)};
+    const int64_t first = statistics_->chunk_of(statistics_->before);
+    const int64_t last = statistics_->chunk_of(statistics_->before + in_.count / in_.across - 1);
+    return {statistics_, capacity, in_.count, first, last - first + 1};
+  }
+  // Where the i-th of `cuts` parts of the `batch` tiles from `begin` on begins; between chunks of the statistics.
+  int64_t cut(int64_t begin, int64_t batch, int64_t i, int64_t cuts) const {
+    const int64_t at = batch * i / cuts;
+    if (!statistics_ || at == 0 || at == batch) return at;
+    const int64_t chunk = statistics_->chunk_of(statistics_->before + (begin + at) / in_.across);
+    return std::clamp<int64_t>((statistics_->first_row(chunk) - statistics_->before) * in_.across - begin, 0, batch);
+  }
+  using Chunk = typename Tiles<F::kOut>::Chunk;
+  Chunk chunk_at(int64_t tile) const {
+    if (!statistics_) return {};
+    const int64_t row = statistics_->before + tile / in_.across, chunk = statistics_->chunk_of(row);
+    return {statistics_->sums.of(0, chunk), statistics_->sums.padded, row == statistics_->first_row(chunk) && tile % in_.across == 0};
+  }
+
   // Small filters, which stay in the second cache: each thread takes a block of tiles from pixels to pixels, so that its
   // transforms and products stay there too, and brings in the images of the next.
   void by_tiles(Context& context) const {
@@ -108,11 +137,14 @@ class Correlation {
     const int64_t k_row = round_up(k_, 16) + 16, point = apart(capacity, c_row_), product = apart(capacity, k_row);
     const int64_t floats = kPoints<F> * (point + product);
     auto* buffers = static_cast<float*>(context.scratch(context.threads() * floats * 4, kThreadSlot));
-    parallel(context, (in_.count + capacity - 1) / capacity, 1, [&](int64_t first, int64_t last) {
+    const Parts parts = parts_of(capacity);
+    const int64_t grain = std::clamp<int64_t>(capacity * parts.number / in_.count, 1, std::max<int64_t>(parts.number / context.threads(), 1));
+    parallel(context, parts.number, grain, [&](int64_t first, int64_t last) {
       float* points = buffers + omp_get_thread_num() * floats;
       Products products{points + kPoints<F> * point, k_row, product};
-      for (int64_t b = first; b < last; ++b) {
-        int64_t begin = b * capacity, tiles = std::min(capacity, in_.count - begin), next = begin + tiles;
+      for (int64_t begin = parts.begin(first), end = parts.begin(last), next; begin < end; begin = next) {
+        const int64_t tiles = std::min(capacity, end - begin);
+        next = begin + tiles;
         transform_inputs(points, point, begin, 0, tiles);
         const auto [images, bytes] = in_.rows_of(x_, next, std::min(next + capacity, in_.count));
         for (int64_t j = 0; j < columns_; ++j) {
@@ -140,7 +172,7 @@ class Correlation {
       parallel(context, columns_ * cuts, 1, [&](int64_t first, int64_t last) {
         float *made = buffers + omp_get_thread_num() * floats, *products = made + own;
         for (int64_t item = first; item < last; ++item) {
-          const int64_t j = item / cuts, from = batch * (item % cuts) / cuts, to = batch * (item % cuts + 1) / cuts;
+          const int64_t j = item / cuts, from = cut(begin, batch, item % cuts, cuts), to = cut(begin, batch, item % cuts + 1, cuts);
           if (!panels_) make_panel<F>(filters_, j, 0, c_, made);
           for (int64_t t = from; t < to; t += kColumnTiles) {
             const int64_t tiles = std::min(kColumnTiles, to - t);
@@ -183,7 +215,7 @@ class Correlation {
   // A' m A of tiles begin.., `tiles` of them, at columns first..last.
   void transform_outputs(const Products& from, int64_t begin, int64_t tiles, int64_t first, int64_t last) const {
     for (int64_t t = 0; t < tiles; ++t)
-      out_.write(y_, begin + t, first, last, epilogue_, streams_, [&](int64_t i, int64_t lanes, Pixels<F>& d) {
+      out_.write(y_, begin + t, first, last, epilogue_, streams_, chunk_at(begin + t), [&](int64_t i, int64_t lanes, Pixels<F>& d) {
         Transformed<F> m;
         load_points(m, from.data + t * from.row + i, from.point, lanes);
         both<F::kIn, F::kOut>(F::output, m, d);
@@ -199,6 +231,7 @@ class Correlation {
   float* y_;
   int64_t pad_;
   const Epilogue epilogue_;
+  const Statistics* statistics_;
   int64_t c_, k_, c_row_, columns_, panel_;
   bool streams_;
 };
@@ -217,11 +250,30 @@ bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
   return fits_dw(w, y, window, type) && (window.stride == 1 || (y[1] >= 8 && y[2] >= 8));  // small strided maps: oneDNN is as fast
 }
 
-void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order) {
+Statistics::Statistics(Context& context, const Shape& y, const Window& window, int64_t groups) : sums(groups, y[3], round_up(y[3], kLanes), {1, 1, 1}) {
+  with_tiles(y, window, [&](auto f) {
+    const Tiles<decltype(f)::kOut> tiles(y);
+    across = tiles.across, rows = y[0] / groups * tiles.down;
+    const Chunks chunks(rows, 1, MomentSums::kMost);
+    run = chunks.size, sums.number = chunks.number;
+    auto pixels = [&](int64_t row) { return (row / tiles.down * y[1] + std::min<int64_t>(row % tiles.down * f.kOut, y[1])) * y[2]; };
+    for (int64_t i = 0; i < chunks.number; ++i) sums.rows[size_t(i)] = pixels(chunks.end(i)) - pixels(chunks.begin(i));
+  });
+  sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
+}
+
+void conv2d(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order, Statistics* statistics) {
   with_tiles(y.shape, window, [&](auto f) {
     Filters filters{w.as<float>(), w.shape[0], w.shape[3], false};
-    Correlation<decltype(f)>(x.as<float>(), x.shape, filters, y.as<float>(), y.shape, window.pad, epilogue).run(context, order);
+    Correlation<decltype(f)>(x.as<float>(), x.shape, filters, y.as<float>(), y.shape, window.pad, epilogue, statistics).run(context, order);
+    if (statistics) statistics->before += Tiles<f.kOut>(y.shape).count / statistics->across;
   });
+}
+
+void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
+  Statistics statistics(context, y.shape, window, mean.shape[0]);
+  conv2d(context, x, w, y, window, {}, nullptr, &statistics);
+  combine(context, statistics.sums, mean, variance);
 }
 
 void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {

@@ -48,9 +48,16 @@ struct Tiles {
     int64_t pitch = width * channels, end = std::min(row(last - 1) + step, count / (down * across) * height);
     return {x + row(first) * pitch, (end - row(first)) * pitch * int64_t(sizeof(float))};
   }
+  /// Where a tile's statistics are added up: the sums of its chunk, none if not asked for; the chunk's first tile begins them.
+  struct Chunk {
+    float* sums = nullptr;
+    int64_t padded = 0;
+    bool begins = false;
+  };
   /// Writes the pixels of a tile at channels first..last, f(c, lanes, d) giving them; past the cache if `streamed`.
   template <class F>
-  PLUMAGE_INLINE void write(float* y, int64_t tile, int64_t first, int64_t last, const Epilogue& epilogue, bool streamed, F&& f) const {
+  PLUMAGE_INLINE void write(float* y, int64_t tile, int64_t first, int64_t last, const Epilogue& epilogue, bool streamed, const Chunk& chunk,
+                            F&& f) const {
     int64_t top = tile / across % down * step, left = tile % across * step;
     int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
     float* corner = y + place;
@@ -69,9 +76,29 @@ struct Tiles {
           if (shift) v += load_n(shift + c, lanes);
           if (residual) v += load_n(residual + at, lanes);
           if (relu) v = vrelu(v);
+          d[i][j] = v;
           if (streamed) stream(corner + at, v);
           else store_n(corner + at, v, lanes);
         }
+      if (!chunk.sums) return;
+      float *of_center = chunk.sums + c, *of_sum = of_center + chunk.padded, *of_squares = of_sum + chunk.padded;
+      V center{}, sum{}, squares{};
+      auto each = [&](auto&& add) {
+        for (int64_t i = 0; i < rows; ++i)
+          for (int64_t j = 0; j < columns; ++j) add(d[i][j]);
+      };
+      if (chunk.begins) {  // the mean of the first tile is near enough to the chunk's
+        each([&](V v) { center += v; });
+        center /= float(rows * columns);
+      } else {
+        center = load(of_center), sum = load(of_sum), squares = load(of_squares);
+      }
+      each([&](V v) {
+        const V from_center = v - center;
+        sum += from_center;
+        squares += from_center * from_center;
+      });
+      store(of_center, center), store(of_sum, sum), store(of_squares, squares);
     });
   }
 };
