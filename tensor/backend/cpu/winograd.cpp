@@ -256,7 +256,7 @@ Statistics::Statistics(Context& context, const Shape& y, const Window& window, i
     across = tiles.across, rows = y[0] / groups * tiles.down;
     const Chunks chunks(rows, 1, MomentSums::kMost);
     run = chunks.size, sums.number = chunks.number;
-    auto pixels = [&](int64_t row) { return (row / tiles.down * y[1] + std::min<int64_t>(row % tiles.down * f.kOut, y[1])) * y[2]; };
+    auto pixels = [&](int64_t row) { return (row / tiles.down * y[1] + row % tiles.down * f.kOut) * y[2]; };
     for (int64_t i = 0; i < chunks.number; ++i) sums.rows[size_t(i)] = pixels(chunks.end(i)) - pixels(chunks.begin(i));
   });
   sums.memory = static_cast<float*>(context.scratch(sums.floats() * 4, kSumSlot));
