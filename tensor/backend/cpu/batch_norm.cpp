@@ -72,21 +72,27 @@ void batch_norm_stats(Context& context, In x, Out mean, Out variance) {
   combine(context, sums, mean, variance);
 }
 
-// The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979).
+// The chunks' means and squared deviations together (Chan, Golub, LeVeque 1979), a vector of channels at a time.
 void combine(Context& context, const MomentSums& sums, Out mean, Out variance) {
-  parallel_rows(context, sums.groups * sums.channels, kCombine * sums.number, [&](int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end; ++at) {
-      double count = 0, center = 0, deviation = 0;
+  const int64_t vectors = ceil_div(sums.channels, kLanes);
+  parallel_rows(context, sums.groups * vectors, kCombine * sums.number, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t group = item / vectors, first = item % vectors * kLanes, lanes = std::min<int64_t>(kLanes, sums.channels - first);
+      double count = 0, center[kLanes] = {}, deviation[kLanes] = {};
       for (int64_t i = 0; i < sums.number; ++i) {
-        const float* s = sums.of(at / sums.channels, i) + at % sums.channels;
-        double n = double(sums.rows[size_t(i)]), u = s[sums.padded], q = s[2 * sums.padded];
-        double total = count + n, m = s[0] + u / n, delta = m - center;
-        deviation += q - u * (m - s[0]) + delta * delta * count * n / total;
-        center += delta * n / total;
+        const float *shift = sums.of(group, i) + first, *sum = shift + sums.padded, *squares = sum + sums.padded;
+        const double n = double(sums.rows[size_t(i)]), total = count + n, share = n / total;
+        for (int64_t l = 0; l < kLanes; ++l) {
+          const double u = double(sum[l]) / n, delta = double(shift[l]) + u - center[l];
+          deviation[l] += double(squares[l]) - double(sum[l]) * u + delta * delta * count * share;
+          center[l] += delta * share;
+        }
         count = total;
       }
-      mean.as<float>()[at] = float(center);
-      variance.as<float>()[at] = float(deviation < 0 ? 0 : deviation / count);
+      for (int64_t l = 0; l < lanes; ++l) {
+        mean.as<float>()[group * sums.channels + first + l] = float(center[l]);
+        variance.as<float>()[group * sums.channels + first + l] = float(deviation[l] < 0 ? 0 : deviation[l] / count);
+      }
     }
   });
 }
