@@ -71,7 +71,7 @@ void print_build() {
 void print_ops() {
   for (const OpInfo& op : op_list()) {
     std::string_view how = cpu::strategy(op.op);
-    std::printf("%-22s cpu: %-70s backward keeps: %s\n", std::string(op.name).c_str(), std::string(how).c_str(), std::string(op.keeps).c_str());
+    std::printf("%-22s cpu: %-82s backward keeps: %s\n", std::string(op.name).c_str(), std::string(how).c_str(), std::string(op.keeps).c_str());
   }
 }
 

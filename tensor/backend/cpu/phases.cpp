@@ -1,8 +1,6 @@
 // Filters of seven or eight pixels at stride 2 on pictures, the first layer of most networks: 2 x 2 pixels become one of four times the
 // channels, and the filters 4x4 at stride 1, for which Winograd's algorithm needs a quarter of the products. A few images at a time,
 // so that they stay in the cache.    Next: winograd.cpp.
-#include <cstring>
-
 #include "tensor/backend/cpu/conv.h"
 #include "tensor/backend/cpu/simd.h"
 
@@ -10,7 +8,7 @@ namespace plumage::cpu::phases {
 namespace {
 
 constexpr int kSlot = 3;  // winograd uses those before
-constexpr int64_t kTaps = 4, kFilter = kTaps * kTaps;
+constexpr int64_t kTaps = 4;
 constexpr int64_t kGroupFloats = int64_t{1} << 20;  // of the images that are taken together
 
 // Pixel (2i + a, 2j + b), channel c is pixel (i, j), channel (2a + b) C + c of the phases, which are padded to whole vectors; tap
@@ -19,8 +17,8 @@ struct Phases {
   int64_t images, height, width, channels, pitch, down, across, odd;
   Window window;
   Phases(const Shape& x, const Window& w)
-      : images(x[0]), height(x[1]), width(x[2]), channels(x[3]), pitch(round_up(4 * x[3], kLanes)), down(ceil_div(x[1], 2)), across(ceil_div(x[2], 2)), odd(w.pad % 2),
-        window{kTaps, kTaps, 1, (w.pad + w.pad % 2) / 2} {}
+      : images(x[0]), height(x[1]), width(x[2]), channels(x[3]), pitch(round_up(4 * x[3], kLanes)), down(ceil_div(x[1], 2)),
+        across(ceil_div(x[2], 2)), odd(w.pad % 2), window{kTaps, kTaps, 1, (w.pad + w.pad % 2) / 2} {}
   int64_t group() const { return std::clamp<int64_t>(kGroupFloats / (down * across * pitch), 1, images); }
   Shape shape(int64_t n) const { return {n, down, across, pitch}; }
   Shape filters(int64_t k) const { return {k, kTaps, kTaps, 4 * channels}; }
