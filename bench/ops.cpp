@@ -1,6 +1,7 @@
 // Rates of the ops that a training step is made of, beside the rates of the machine in the same run:
 //   build/bench/ops [--arch resnet18|resnet50] [--px P] [--batch B] [--compute auto|f32|tf32|bf16]
 //                   [--device cpu|cuda:N]
+#include <array>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
@@ -12,7 +13,7 @@
 namespace plumage::bench {
 namespace {
 
-struct Conv { int64_t in, out, kernel, stride, px; int count; };
+struct Conv { int64_t in, out, kernel, stride, px; int count, up = 1; };
 
 // The convolutions of torchvision's ResNets; px: size of the input.
 std::vector<Conv> convolutions(bool bottleneck, int64_t px) {
@@ -28,6 +29,18 @@ std::vector<Conv> convolutions(bool bottleneck, int64_t px) {
           {256, 512, 1, 2, c, 1}, {512, 512, 3, 1, d, 3}};
 }
 
+// Those of step.cpp's residual decoder; px: size of the picture.
+std::vector<Conv> decoder_convolutions(bool bottleneck, int64_t px) {
+  std::vector<Conv> list;
+  int64_t in = bottleneck ? 256 : 192, size = px / 32;
+  for (int64_t out : bottleneck ? std::array<int64_t, 5>{256, 128, 64, 32, 16} : std::array<int64_t, 5>{192, 96, 48, 32, 16}) {
+    list.insert(list.end(), {{in, out, 3, 1, size, 1, 2}, {in, out, 1, 1, size, 1}, {out, out, 3, 1, 2 * size, 1}});
+    in = out, size *= 2;
+  }
+  list.push_back({in, 3, 3, 1, size, 1});
+  return list;
+}
+
 struct Floor { double gflops, gbs; };
 
 Device device;  // of all tensors
@@ -36,18 +49,20 @@ Tensor drawn(const Shape& shape, DType dtype) { return random(shape, dtype, devi
 template <class F>
 double time_of(F&& f) { return seconds_of(f, 5, device); }
 
-void convolution_rates(bool bottleneck, int64_t px, int64_t batch, DType dtype, Floor floor) {
+// Of `network`. A map that is seen doubled is "up 2".
+void convolution_rates(const char* network, const std::vector<Conv>& list, int64_t batch, DType dtype, Floor floor) {
   double total[3] = {}, flops_of_all = 0;
-  std::printf("%-34s %21s %21s %21s   ms, GFLOP/s\n", "convolution", "forward", "gradient of x", "gradient of w");
-  for (const Conv& c : convolutions(bottleneck, px)) {
+  std::printf("%-34s %21s %21s %21s   ms, GFLOP/s\n", network, "forward", "gradient of x", "gradient of w");
+  for (const Conv& c : list) {
     int64_t pad = c.kernel / 2;
     Tensor x = drawn({batch, c.px, c.px, c.in}, dtype), w = drawn({c.out, c.kernel, c.kernel, c.in}, dtype);
-    Tensor y = ops::conv2d(x, w, c.stride, pad);
+    Tensor y = ops::conv2d(x, w, c.stride, pad, c.up);
     double flops = 2 * double(y.count()) * double(c.in * c.kernel * c.kernel);
-    double t[3] = {time_of([&] { ops::conv2d(x, w, c.stride, pad); }),
-                   c.in == 3 ? 0 : time_of([&] { ops::conv2d_dx(y, w, x.shape(), c.stride, pad); }),
-                   time_of([&] { ops::conv2d_dw(x, y, w.shape(), c.stride, pad); })};
-    std::printf("%4ld -> %4ld  k%ld s%ld  %3ld px  x%d     ", long(c.in), long(c.out), long(c.kernel), long(c.stride), long(c.px), c.count);
+    double t[3] = {time_of([&] { ops::conv2d(x, w, c.stride, pad, c.up); }),
+                   c.in == 3 ? 0 : time_of([&] { ops::conv2d_dx(y, w, x.shape(), c.stride, pad, {}, c.up); }),
+                   time_of([&] { ops::conv2d_dw(x, y, w.shape(), c.stride, pad, c.up); })};
+    std::printf("%4ld -> %4ld  k%ld s%ld  %3ld px  x%d %-4s", long(c.in), long(c.out), long(c.kernel), long(c.stride), long(c.px), c.count,
+                c.up > 1 ? "up 2" : "");
     for (int i = 0; i < 3; ++i) {
       std::printf(" %12.2f %8.0f", t[i] * 1e3, t[i] > 0 ? flops / t[i] * 1e-9 : 0.);
       total[i] += t[i] * c.count;
@@ -103,7 +118,9 @@ int run(int argc, char** argv) {
   Floor floor{matmul_gflops(dtype, device), copy_gbs(device)};
   std::printf("%s, %d threads, %s: matmul %.0f GFLOP/s, copy %.1f GB/s\n\n", device.str().c_str(), Context::cpu().threads(),
               std::string(name_of(used_compute_type(device, dtype))).c_str(), floor.gflops, floor.gbs);
-  convolution_rates(bottleneck, px, batch, dtype, floor);
+  convolution_rates("encoder", convolutions(bottleneck, px), batch, dtype, floor);
+  std::printf("\n");
+  convolution_rates("decoder", decoder_convolutions(bottleneck, px), batch, dtype, floor);
   std::printf("\n");
   memory_rates({batch, px / 4, px / 4, bottleneck ? 256 : 64}, dtype, floor);
   Tensor logits = drawn({128, 65537}, dtype), labels = Tensor::zeros({128}, DType::i64, device);

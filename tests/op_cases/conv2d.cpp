@@ -4,23 +4,20 @@
 namespace plumage::op_cases {
 namespace {
 
-struct Layer {
-  int64_t N, H, W, C, K, R, S, stride, pad;
-  const char* note = "";
-  Gradient gradient = Gradient::checked;
-  int up = 1;
-  int64_t P() const;
-  int64_t Q() const;
-};
-
 int64_t positions(int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
   int64_t n = 0;  // counted, not computed
   for (int64_t first = -pad; first + kernel <= size + pad; first += stride) ++n;
   return n;
 }
 
-int64_t Layer::P() const { return positions(H * up, R, stride, pad); }
-int64_t Layer::Q() const { return positions(W * up, S, stride, pad); }
+struct Layer {
+  int64_t N, H, W, C, K, R, S, stride, pad;
+  const char* note = "";
+  Gradient gradient = Gradient::checked;
+  int up = 1;
+  int64_t P() const { return positions(H * up, R, stride, pad); }
+  int64_t Q() const { return positions(W * up, S, stride, pad); }
+};
 
 /// Every product of the sum goes to the output that it belongs to: the loops run over x, as it is seen, and w.
 Values convolved(const Layer& l, const Values& x, const Values& w) {

@@ -164,10 +164,13 @@ TEST_CASE("cpu: a picture's first layer on more images than are taken together")
 
 TEST_CASE("cpu: what a frozen layer makes of an image does not depend on the others") {
   for (const Convolution& c : {Convolution{{6, 14, 14, 128}, {128, 1, 1, 128}, 1, 0}, Convolution{{6, 14, 14, 64}, {64, 3, 3, 64}, 1, 1},
-                               Convolution{{6, 14, 14, 640}, {128, 1, 1, 640}, 1, 0}}) {
-    INFO(c.x.str(), " with ", c.w.str());
+                               Convolution{{6, 14, 14, 640}, {128, 1, 1, 640}, 1, 0}, Convolution{{6, 7, 7, 64}, {64, 3, 3, 64}, 1, 1, 0, 2},
+                               Convolution{{6, 40, 40, 3}, {64, 7, 7, 3}, 2, 3}}) {
+    INFO(c.x.str(), " with ", c.w.str(), " up ", c.up);
     Tensor x = random(c.x, DType::f32, 94), w = random(c.w, DType::f32, 95), shift = random({c.w[0]}, DType::f32, 96);
-    auto frozen = [&](const Tensor& images) { return ops::conv2d_frozen(images, w, shift, {}, c.stride, c.pad, Activation::relu); };
+    auto frozen = [&](const Tensor& images) { 
+      return ops::conv2d_frozen(images, w, shift, {}, c.stride, c.pad, Activation::relu, nullptr, c.up);
+    };
     Tensor y = frozen(x);
     for (int64_t i = 0; i < 6; i += 2) CHECK(difference(y.slice(i, 2), frozen(x.slice(i, 2))) == 0);
   }
@@ -182,7 +185,7 @@ TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its
                         Case{{{6, 30, 26, 32}, {32, 3, 3, 32}, 2, 1}, 3},               //   stride 2
                         Case{{{6, 9, 11, 32}, {32, 3, 3, 32}, 1, 1, 0, 2}, 1},          //   a doubled map
                         Case{{{300, 8, 8, 176}, {176, 3, 3, 176}, 1, 1}, 4},            //   large filters, several batches of tiles
-                        Case{{{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1}, 2},              //     fewer of their panels than threads
+                        Case{{{12, 8, 8, 512}, {64, 3, 3, 512}, 1, 1}, 2},              //     few panels of them
                         Case{{{9, 176, 176, 3}, {32, 7, 7, 3}, 2, 3}, 3},               // in phases, some images at a time
                         Case{{{1, 20, 20, 3}, {32, 7, 7, 3}, 2, 3}, 1}}) {
     INFO(c.conv.x.str(), " with ", c.conv.w.str(), " in ", c.groups, " groups");
@@ -200,9 +203,10 @@ TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its
 }
 
 TEST_CASE("cpu: filters kept in a kernel's order give the same bits, for other filters and other images too") {
-  struct Layer { int64_t px, c, k, kernel, stride; DType type; };
+  struct Layer { int64_t px, c, k, kernel, stride; DType type; int up = 1; };
   for (Layer l : {Layer{12, 32, 64, 3, 1, DType::f32},   // Winograd's F(4x4, 3x3)
                   Layer{5, 32, 32, 3, 1, DType::f32},    // F(2x2, 3x3)
+                  Layer{6, 32, 32, 3, 1, DType::f32, 2},  // of a map seen doubled
                   Layer{2, 64, 64, 3, 1, DType::f32},    // few pixels
                   Layer{8, 64, 32, 1, 1, DType::f32}, Layer{9, 3, 16, 7, 2, DType::f32}, Layer{9, 32, 32, 3, 2, DType::bf16}}) {
     INFO(l.px, " px, ", l.c, " -> ", l.k, ", ", l.kernel, " x ", l.kernel, ", stride ", l.stride);
@@ -212,7 +216,7 @@ TEST_CASE("cpu: filters kept in a kernel's order give the same bits, for other f
     auto same = [&](const Tensor& filters, int64_t images, uint64_t n) {
       Tensor x = random({images, l.px, l.px, l.c}, n);
       auto convolved = [&](FilterOrder* kept) {
-        return ops::conv2d_frozen(x, filters, shift, {}, l.stride, l.kernel / 2, Activation::relu, kept).to_vector();
+        return ops::conv2d_frozen(x, filters, shift, {}, l.stride, l.kernel / 2, Activation::relu, kept, l.up).to_vector();
       };
       return convolved(&order) == convolved(nullptr);
     };
@@ -324,8 +328,8 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
         for (const Shape& shape : {dy.shape(), c.x, c.w}) Tensor::full(shape, std::nan(""), dtype);  // what is not written is seen
         ops::Moments moments = ops::conv2d_stats(x, w, c.stride, c.pad, 1, c.up).second;
         return std::vector{moments.mean, moments.variance, ops::conv2d(x, w, c.stride, c.pad, c.up),
-                           ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, {}, c.up), ops::conv2d_dw(x, dy, c.w, c.stride, c.pad, c.up), ops::matmul(rows, rows, true, false),
-                           ops::matmul(rows.slice(0, 40), rows, false, true)};
+                           ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, {}, c.up), ops::conv2d_dw(x, dy, c.w, c.stride, c.pad, c.up),
+                           ops::matmul(rows, rows, true, false), ops::matmul(rows.slice(0, 40), rows, false, true)};
       };
       std::vector<Tensor> one = compute(1);
       for (int n : {2, 3, 5}) {

@@ -1,5 +1,5 @@
-// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, phases.cpp, one_pixel.cpp, tap_products.cpp, few_pixels.cpp,
-// few_filters.cpp, onednn_conv.cpp, im2col.cpp.
+// Chooses how a convolution is computed, by its shape alone. Next: winograd.cpp, phases.cpp, one_pixel.cpp, tap_products.cpp,
+// few_pixels.cpp, few_filters.cpp, onednn_conv.cpp, im2col.cpp.
 #include "tensor/backend/cpu/conv.h"
 
 #include <cstring>

@@ -1,5 +1,5 @@
-// Convolution with 3x3 filters, stride 1 or 2 or of a map seen doubled, by Winograd's algorithms (tensor/backend/cpu/winograd_transforms.h). Output tiles
-// of m x m pixels and their n x n inputs become n^2 matrix products [tiles, C] x [C, K], one for each point.
+// Convolution with 3x3 filters, stride 1 or 2 or of a map seen doubled, by Winograd's algorithms (winograd_transforms.h). Output
+// tiles of m x m pixels and their n x n inputs become n^2 matrix products [tiles, C] x [C, K], one for each point.
 //   y = A' [(G g G') . (B' d B)] A      Next: winograd_dw.cpp.
 #include "tensor/backend/cpu/winograd_tiles.h"
 
@@ -250,7 +250,8 @@ bool fits(const Shape& w, const Shape& y, const Window& window, DType type) {
   return fits_dw(w, y, window, type) && (window.stride == 1 || (y[1] >= 8 && y[2] >= 8));  // small strided maps: oneDNN is as fast
 }
 
-Statistics::Statistics(Context& context, const Shape& y, const Window& window, int64_t groups) : sums(groups, y[3], round_up(y[3], kLanes), {1, 1, 1}) {
+Statistics::Statistics(Context& context, const Shape& y, const Window& window, int64_t groups)
+    : sums(groups, y[3], round_up(y[3], kLanes), Chunks(0, 1, 1)) {
   with_tiles(y, window, [&](auto f) {
     const Tiles<decltype(f)::kOut> tiles(y);
     across = tiles.across, rows = y[0] / groups * tiles.down;

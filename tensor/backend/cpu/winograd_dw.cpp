@@ -1,4 +1,5 @@
-// Gradient of 3x3 filters, stride 1 or 2 or of a map seen doubled, by Winograd's algorithms: tiles are the depth of n^2 products [K, tiles] x [tiles, C].
+// Gradient of 3x3 filters, stride 1 or 2 or of a map seen doubled, by Winograd's algorithms: tiles are the depth of n^2 products
+// [K, tiles] x [tiles, C].
 //   dw = G' [sum of (A dy A') . (B' x B)] G
 #include "tensor/backend/cpu/winograd_tiles.h"
 

@@ -119,7 +119,8 @@ PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, 
     for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
 }
 
-// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size; f(Strided{}) at stride 2, f(Doubled{}) of a map seen doubled, f(F4Of4{}) for 4x4.
+// f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size; f(Strided{}) at stride 2,
+// f(Doubled{}) of a map seen doubled, f(F4Of4{}) for 4x4.
 template <class F>
 void with_tiles(const Shape& y, const Window& window, F&& f) {
   auto products = [&](auto tiles) {
