@@ -96,6 +96,19 @@ TEST_CASE("the residual decoder is PyTorch's, with every gradient") {
     if (!value.needs_grad()) CHECK_CLOSE(value.value(), values("residual.after." + name), 1e-11);
 }
 
+TEST_CASE("a frozen decoder's picture is the same with its norms folded into the filters") {
+  for (const char* arch : {"light", "residual", "resnet"}) {
+    CAPTURE(arch);
+    Init init;
+    std::unique_ptr<Decoder> decoder = make_decoder({.arch = arch}, {.arch = "resnet18", .width = 16}, 32, 64, init);
+    Tensor v = ops::normal({2, 32}, {5, Purpose::test, 1});
+    Pass pass = Pass::eval();
+    Var recorded = decoder->forward(Var(v, true), pass);
+    NoGrad no_grad;
+    CHECK_CLOSE(decoder->forward(Var(v), pass).value(), recorded.value(), 1e-4);
+  }
+}
+
 TEST_CASE("a decoder that cannot be is refused in one line") {
   Init init;
   ResNetOptions encoder{.arch = "resnet18", .width = 4};
