@@ -31,6 +31,11 @@ void Gradients::add(int i, const Tensor& g) {
     sum = ops::add(sum, fitted);
 }
 
+NormLink* Gradients::link(int i) const {
+  const Node* input = node_.inputs[size_t(i)].get();
+  return links_ && input && input->users == 1 ? input->norm.get() : nullptr;
+}
+
 namespace {
 
 Tensor starting_gradient(const Var& loss, const Tensor& cotangent, const char* what) {
@@ -59,6 +64,7 @@ Error already_used(const Node& node) {
 struct Walk {
   Wanted wanted;
   bool consume = true;
+  bool links = false;
   std::unordered_map<Node*, Tensor> pending;
 
   // arrived(node, gradient) is told of every node before its rule runs, and says whether to go on from there.
@@ -82,7 +88,7 @@ struct Walk {
       if (!arrived(*node, dy)) continue;
       if (!node->rule) throw already_used(*node);
       {
-        Gradients d(*node, wanted, pending);
+        Gradients d(*node, wanted, pending, links);
         if (consume) {
           Rule rule = std::move(node->rule);
           node->rule = nullptr;
@@ -94,15 +100,18 @@ struct Walk {
       for (const auto& input : node->inputs)
         if (input && wanted(*input) && queued.insert(input.get()).second) heap.push(input);
       if (!consume) continue;
+      for (const auto& input : node->inputs)
+        if (input) --input->users;
       node->inputs.clear();
       node->recompute = nullptr;
+      node->norm = nullptr;
     }
   }
 };
 
 void backward(const Var& loss, const Tensor& cotangent) {
   NoGrad no_grad;
-  Walk walk{[](const Node&) { return true; }};
+  Walk walk{[](const Node&) { return true; }, /*consume=*/true, /*links=*/true};
   walk.run(loss.node(), starting_gradient(loss, cotangent, "backward"), [](Node& node, const Tensor& dy) {
     if (!node.leaf) return true;
     if (!node.grad.defined())

@@ -4,8 +4,18 @@
 #include <vector>
 
 #include "autograd/var.h"
+#include "tensor/ops.h"
 
 namespace plumage {
+
+/// Between a batch norm and the op that sends the last part of its result's gradient: that op may sum up on its way out what the norm's
+/// rule begins with (ops::conv2d_dx with a source).
+struct NormLink {
+  Kept x;
+  Tensor y;  ///< if made with a residual
+  ops::NormArguments norm;
+  Tensor sums;  ///< left by that op
+};
 
 /// What a rule sees of its inputs: which of them want a gradient, and where to put it.
 class Gradients {
@@ -21,7 +31,9 @@ class Gradients {
   void add(int i, F&& compute) {
     if (wants(i)) add(i, Tensor(compute()));
   }
-  /// For an op that adds its gradient, of the input's shape, to what others have sent: compute(sum so far, or undefined).
+  /// For an op that adds its gradient, of the input's shape, to what others have sent: compute(sum so far, or undefined). If it is the
+  /// last part and goes on through a batch norm alone, link(i) is that norm's; else null.
+  NormLink* link(int i) const;
   template <class F>
   void add_onto(int i, F&& compute) {
     if (!wants(i)) return;
@@ -31,11 +43,12 @@ class Gradients {
 
  private:
   friend struct Walk;
-  Gradients(const Node& node, std::function<bool(const Node&)> wanted, std::unordered_map<Node*, Tensor>& pending)
-      : node_(node), wanted_(std::move(wanted)), pending_(pending) {}
+  Gradients(const Node& node, std::function<bool(const Node&)> wanted, std::unordered_map<Node*, Tensor>& pending, bool links)
+      : node_(node), wanted_(std::move(wanted)), pending_(pending), links_(links) {}
   const Node& node_;
   std::function<bool(const Node&)> wanted_;
   std::unordered_map<Node*, Tensor>& pending_;
+  bool links_;  // no one but the rules sees gradients on their way
 };
 
 /// Adds d(loss)/d(leaf) to the grad of every leaf that loss depends on. `cotangent` is the gradient of the loss itself

@@ -51,7 +51,10 @@ std::shared_ptr<Node> make_node(const char* op, const Tensor& y, const Inputs& i
   node->shape = y.shape();
   node->dtype = y.dtype();
   node->leaf = false;
-  for (const Var& x : inputs) node->inputs.push_back(x.node());
+  for (const Var& x : inputs) {
+    node->inputs.push_back(x.node());
+    if (x.node()) ++x.node()->users;
+  }
   node->rule = std::move(rule);
   return node;
 }

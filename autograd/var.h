@@ -10,6 +10,7 @@
 namespace plumage {
 
 class Gradients;
+struct NormLink;  // autograd/tape.h
 
 /// Hands the gradient of a node's output on to its inputs: rule(dy, d) calls d.add(i, ...) for input i.
 using Rule = std::function<void(Tensor dy, Gradients& d)>;
@@ -23,6 +24,8 @@ struct Node {
   std::vector<std::shared_ptr<Node>> inputs;  ///< null where an input needs no gradient
   Rule rule;                                  ///< empty for a leaf, and after backward has used it
   std::function<Tensor()> recompute;          ///< the value again, from what the rule keeps anyway; mostly empty
+  int users = 0;                              ///< nodes that have it as an input and were not used by backward
+  std::shared_ptr<NormLink> norm;             ///< of a batch norm's result, for the op that completes its gradient
   Tensor grad;                                ///< leaf only: what backward() has accumulated
   bool is_leaf() const { return leaf; }
   bool leaf = true;
@@ -65,7 +68,9 @@ class Kept {
     else value_ = x.value();
   }
   Tensor value() const { return recompute_ ? recompute_() : value_; }
+  Tensor take() { return recompute_ ? recompute_() : std::move(value_); }  ///< for the last time
   const Shape& shape() const { return shape_; }
+  bool computed_again() const { return bool(recompute_); }
 
  private:
   Tensor value_;

@@ -40,6 +40,12 @@ bool sees(const Tensor& t, const Shape& w, const Shape& y, const Window& window)
   return sees_upsampled && sees_upsampled(w, y, window, t.dtype());
 }
 
+// Whether conv2d_dx's kernel sums up what a norm's gradient begins with.
+bool sums_gradient(const Tensor& dy, const Shape& w, const Window& window) {
+  auto* sums = Context::of(dy.device()).kernels(dy.dtype()).sums_gradient;
+  return sums && sums(w, dy.shape(), window, dy.dtype());
+}
+
 // Room for the statistics of the groups of t, `argument` of the op.
 Moments empty_moments(const Tensor& t, int64_t groups, const char* op, const char* argument) {
   if (groups < 1 || t.size(0) % groups)
@@ -54,6 +60,30 @@ Shape pool_output(const Shape& x, int64_t kernel, int64_t stride, int64_t pad, c
   if (x.rank() != 4) throw ShapeError(message(op, ": x must be [N, H, W, C], got ", x.str()));
   if (pad >= kernel) throw ShapeError(message(op, ": pad ", pad, " must be less than kernel ", kernel));
   return {x[0], window_positions(x[1], kernel, stride, pad, op, x), window_positions(x[2], kernel, stride, pad, op, x), x[3]};
+}
+
+void check_norm(const Tensor& x, const NormArguments& norm, const char* op) {
+  if (x.rank() < 2) throw ShapeError(message(op, ": x must be [N, .., C], got ", x.shape().str()));
+  int64_t channels = x.size(-1);
+  DType type = statistics_type(x.dtype());
+  for (auto [t, name] : {std::pair{&norm.gamma, "gamma"}, {&norm.beta, "beta"}}) {
+    if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
+    check_shape(*t, {channels}, op, name);
+    check_device(*t, x, op, name);
+  }
+  if (!norm.mean.defined() || norm.mean.rank() != 2 || norm.mean.size(0) < 1)
+    throw ShapeError(message(op, ": mean must be [groups, C]"));
+  for (auto [t, name] : {std::pair{&norm.mean, "mean"}, {&norm.variance, "variance"}}) {
+    if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
+    check_shape(*t, {norm.mean.size(0), channels}, op, name);
+    check_device(*t, x, op, name);
+  }
+  if (x.size(0) % norm.mean.size(0))
+    throw ShapeError(message(op, ": ", norm.mean.size(0), " groups do not divide a batch of ", x.size(0)));
+}
+
+BatchNorm views(const NormArguments& n) {
+  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics};
 }
 
 }  // namespace
@@ -83,7 +113,8 @@ std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_
   return {y, m};
 }
 
-Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto, int up) {
+SummedGradient conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto, int up,
+                         const SourceArguments& source) {
   check_float(dy, "conv2d_dx", "dy");
   check_like(w, dy, "conv2d_dx", "w");
   check_shape(dy, conv_output(x_shape, w.shape(), stride, pad, up, "conv2d_dx"), "conv2d_dx", "dy");
@@ -91,15 +122,34 @@ Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_
     check_like(onto, dy, "conv2d_dx", "onto");
     check_shape(onto, x_shape, "conv2d_dx", "onto");
   }
+  if (source.x.defined()) {
+    check_like(source.x, dy, "conv2d_dx", "the norm's x");
+    check_shape(source.x, x_shape, "conv2d_dx", "the norm's x");
+    check_norm(source.x, source.norm, "conv2d_dx");
+    if (source.y.defined()) {
+      check_like(source.y, dy, "conv2d_dx", "the norm's y");
+      check_shape(source.y, x_shape, "conv2d_dx", "the norm's y");
+    }
+  }
   Window window{w.size(1), w.size(2), stride, pad, up};
   if (!sees(dy, w.shape(), dy.shape(), window)) {
     Tensor dx = upsample_bwd(conv2d_dx(dy, w, enlarged(x_shape, up), stride, pad), up);
-    return onto.defined() ? add(onto, dx) : dx;
+    return {onto.defined() ? add(onto, dx) : dx, {}};
   }
-  Tensor dx = onto.defined() && onto.is_unique() ? onto : Tensor::empty(x_shape, dy.dtype(), dy.device());
+  SummedGradient g{onto.defined() && onto.is_unique() ? onto : Tensor::empty(x_shape, dy.dtype(), dy.device()), {}};
+  NormSource from;
+  if (source.x.defined() && dy.count() && sums_gradient(dy, w.shape(), window)) {
+    const Tensor& mean = source.norm.mean;
+    g.sums = Tensor::empty({2, mean.size(0), mean.size(1)}, mean.dtype(), dy.device());
+    from = {in(source.x), maybe_in(source.y), views(source.norm), out(g.sums)};
+  }
   count_convolution(dy.shape(), w.shape());
-  DISPATCH(conv2d_dx, dy, in(dy), in(w), maybe_in(onto), out(dx), window);
-  return dx;
+  DISPATCH(conv2d_dx, dy, in(dy), in(w), maybe_in(onto), out(g.dx), window, from);
+  return g;
+}
+
+Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto, int up) {
+  return conv2d_dx(dy, w, x_shape, stride, pad, std::move(onto), up, {}).dx;
 }
 
 Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad, int up) {
@@ -209,34 +259,6 @@ Tensor upsample_bwd(const Tensor& dy, int factor) {
 
 // --- batch normalisation
 
-namespace {
-
-void check_norm(const Tensor& x, const NormArguments& norm, const char* op) {
-  if (x.rank() < 2) throw ShapeError(message(op, ": x must be [N, .., C], got ", x.shape().str()));
-  int64_t channels = x.size(-1);
-  DType type = statistics_type(x.dtype());
-  for (auto [t, name] : {std::pair{&norm.gamma, "gamma"}, {&norm.beta, "beta"}}) {
-    if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
-    check_shape(*t, {channels}, op, name);
-    check_device(*t, x, op, name);
-  }
-  if (!norm.mean.defined() || norm.mean.rank() != 2 || norm.mean.size(0) < 1)
-    throw ShapeError(message(op, ": mean must be [groups, C]"));
-  for (auto [t, name] : {std::pair{&norm.mean, "mean"}, {&norm.variance, "variance"}}) {
-    if (!t->defined() || t->dtype() != type) throw DTypeError(message(op, ": ", name, " must be ", name_of(type)));
-    check_shape(*t, {norm.mean.size(0), channels}, op, name);
-    check_device(*t, x, op, name);
-  }
-  if (x.size(0) % norm.mean.size(0))
-    throw ShapeError(message(op, ": ", norm.mean.size(0), " groups do not divide a batch of ", x.size(0)));
-}
-
-BatchNorm views(const NormArguments& n) {
-  return {in(n.mean), in(n.variance), in(n.gamma), in(n.beta), n.epsilon, n.activation, n.batch_statistics};
-}
-
-}  // namespace
-
 Moments batch_norm_stats(const Tensor& x, int64_t groups) {
   check_float(x, "batch_norm_stats", "x");
   if (x.rank() < 2) throw ShapeError("batch_norm_stats: x must be [N, .., C], got " + x.shape().str());
@@ -257,7 +279,8 @@ Tensor batch_norm_apply(Tensor x, const Tensor& residual, const NormArguments& n
   return y;
 }
 
-NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual) {
+NormGradients batch_norm_bwd(Tensor x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual,
+                             const Tensor& sums) {
   check_float(x, "batch_norm_bwd", "x");
   check_norm(x, norm, "batch_norm_bwd");
   check_like(dy, x, "batch_norm_bwd", "dy");
@@ -268,9 +291,16 @@ NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const 
   } else if (norm.activation == Activation::relu && want_dresidual) {
     throw ShapeError("batch_norm_bwd: y is undefined; where relu came behind a residual it is needed");
   }
-  NormGradients g{dy.is_unique() ? dy : like(x), want_dresidual ? like(x) : Tensor(), like(norm.gamma), like(norm.beta)};
-  Out dresidual = want_dresidual ? out(g.dresidual) : Out{};
-  DISPATCH(batch_norm_bwd, x, in(x), maybe_in(y), in(dy), out(g.dx), dresidual, out(g.dgamma), out(g.dbeta), views(norm));
+  if (sums.defined()) {
+    check_like(sums, norm.mean, "batch_norm_bwd", "sums");
+    check_shape(sums, {2, norm.mean.size(0), norm.mean.size(1)}, "batch_norm_bwd", "sums");
+  }
+  NormGradients g{{}, {}, like(norm.gamma), like(norm.beta)};
+  if (want_dresidual && sums.defined()) g.dresidual = dy;  // 0 where relu stopped it, as it is
+  g.dx = sums.defined() && x.is_unique() ? x : dy.is_unique() && !g.dresidual.defined() ? dy : like(x);
+  Out dresidual;
+  if (want_dresidual && !sums.defined()) dresidual = out(g.dresidual = like(x));
+  DISPATCH(batch_norm_bwd, x, in(x), maybe_in(y), in(dy), maybe_in(sums), out(g.dx), dresidual, out(g.dgamma), out(g.dbeta), views(norm));
   return g;
 }
 

@@ -84,6 +84,12 @@ std::pair<Tensor, Moments> conv2d_stats(const Tensor& x, const Tensor& w, int64_
                                         int up = 1);
 /// With `onto` given, of x's shape, the gradient is added to it; its memory is taken where no one else holds it.
 Tensor conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto = {}, int up = 1);
+struct SourceArguments;  ///< below
+struct SummedGradient { Tensor dx, sums; };
+/// conv2d_dx where x came from a batch norm and nothing else will be added to its gradient. Where a kernel can, dx is 0 where relu
+/// stopped it and sums are those that batch_norm_bwd begins with, [2, groups, C]; else dx is conv2d_dx's and sums are undefined.
+SummedGradient conv2d_dx(const Tensor& dy, const Tensor& w, const Shape& x_shape, int64_t stride, int64_t pad, Tensor onto, int up,
+                         const SourceArguments& source);
 Tensor conv2d_dw(const Tensor& x, const Tensor& dy, const Shape& w_shape, int64_t stride, int64_t pad, int up = 1);
 /// act(conv2d(x, w) + shift + residual) in one pass over y: a convolution whose frozen batch norm was folded into w and
 /// shift. shift: [K], f32 (f64 for f64); residual: y's shape, may be undefined. No gradient. order: for a w whose numbers do not
@@ -112,10 +118,17 @@ struct NormArguments {
 };
 /// residual may be undefined. y takes x's memory where no one else holds it.
 Tensor batch_norm_apply(Tensor x, const Tensor& residual, const NormArguments& norm);
+/// The tensors of kernels.h' NormSource: a norm's input, and its result if that was made with a residual.
+struct SourceArguments {
+  Tensor x, y;
+  NormArguments norm;
+};
 struct NormGradients { Tensor dx, dresidual, dgamma, dbeta; };
 /// y is read only for the mask of relu, and may be undefined where it was made without a residual: x tells it then, by the same
 /// operations. Where dresidual is wanted there was one: relu needs y then. dresidual is computed only if wanted. dx takes dy's memory where no one else holds it.
-NormGradients batch_norm_bwd(const Tensor& x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual);
+/// sums: of the conv2d_dx that dy is from; then dresidual is dy, and dx takes rather x's memory.
+NormGradients batch_norm_bwd(Tensor x, const Tensor& y, Tensor dy, const NormArguments& norm, bool want_dresidual,
+                             const Tensor& sums = {});
 
 // --- losses
 /// -log softmax(logits)[label] by row: logits [B, C], labels i64 [B] in 0..C-1 -> loss [B], and logsumexp [B].

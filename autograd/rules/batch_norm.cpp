@@ -13,13 +13,16 @@ Var apply(Var x, const Var& gamma, const Var& beta, const Var& residual, ops::No
   bool kept = is_recording() && (x.needs_grad() || gamma.needs_grad() || beta.needs_grad() || residual.needs_grad());
   Tensor y = ops::batch_norm_apply(kept ? x.value() : std::move(x.value()), residual.value(), norm);
   Tensor mask = norm.activation == Activation::relu && residual.defined() ? y : Tensor();
-  Var out = record("batch_norm", y, {x, gamma, beta, residual}, [x = Kept(x), mask, norm](Tensor dy, Gradients& d) {
-    ops::NormGradients g = ops::batch_norm_bwd(x.value(), mask, std::move(dy), norm, d.wants(3));
+  std::shared_ptr<NormLink> link(kept ? new NormLink{Kept(x), mask, norm, {}} : nullptr);
+  Var out = record("batch_norm", y, {x, gamma, beta, residual}, [link](Tensor dy, Gradients& d) {
+    Tensor x = link->sums.defined() ? link->x.take() : link->x.value();  // sums are left where the graph is consumed
+    ops::NormGradients g = ops::batch_norm_bwd(std::move(x), link->y, std::move(dy), link->norm, d.wants(3), link->sums);
     d.add(0, g.dx);
     d.add(1, g.dgamma);
     d.add(2, g.dbeta);
     if (g.dresidual.defined()) d.add(3, g.dresidual);
   });
+  if (out.needs_grad() && !link->x.computed_again()) out.node()->norm = link;
   if (recompute && out.needs_grad() && !residual.defined())
     out.node()->recompute = [x = Kept(x), norm] { return ops::batch_norm_apply(x.value(), {}, norm); };
   return out;

@@ -9,7 +9,13 @@ namespace {
 Var recorded(const Tensor& y, const Var& x, const Var& w, int64_t stride, int64_t pad, int up) {
   return record("conv2d", y, {x, w}, [x = Kept(x), w = w.value(), stride, pad, up](const Tensor& dy, Gradients& d) {
     d.add(1, [&] { return ops::conv2d_dw(x.value(), dy, w.shape(), stride, pad, up); });
-    d.add_onto(0, [&](Tensor onto) { return ops::conv2d_dx(dy, w, x.shape(), stride, pad, std::move(onto), up); });
+    d.add_onto(0, [&](Tensor onto) {
+      NormLink* link = d.link(0);
+      if (!link) return ops::conv2d_dx(dy, w, x.shape(), stride, pad, std::move(onto), up);
+      auto [dx, sums] = ops::conv2d_dx(dy, w, x.shape(), stride, pad, std::move(onto), up, {link->x.value(), link->y, link->norm});
+      link->sums = sums;
+      return dx;
+    });
   });
 }
 

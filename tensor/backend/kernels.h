@@ -68,6 +68,16 @@ struct BatchNorm {
   bool batch_statistics = true;  ///< backward: mean and variance depend on x
 };
 
+/// The batch norm that an image came from: the gradient that reaches the image goes on through it. x as in BatchNorm; y is the image,
+/// needed where relu came behind a residual. sums: of the gradient where relu let it pass and of that times (x - mean), over the rows
+/// of each group, [2, groups, C].
+struct NormSource {
+  In x, y;
+  BatchNorm norm;
+  Out sums;
+  explicit operator bool() const { return bool(sums); }
+};
+
 /// One parameter of an optimiser's list. All f32 or all f64, same count.
 struct SgdSlot { Out parameter; In gradient; Out momentum; double weight_decay = 0; double lr_scale = 1; bool constant_lr = false; };
 struct SgdStep { double lr = 0, momentum = 0; bool nesterov = false, first = false; };  ///< first: momentum = gradient
@@ -94,6 +104,8 @@ struct Kernels {
 #undef OP
   /// Whether convolutions with filters w to a map y take this Window::up. Where not, or where null, ops upsamples for them.
   bool (*sees_upsampled)(const Shape& w, const Shape& y, const Window& window, DType type) = nullptr;
+  /// Whether conv2d_dx with filters w from a gradient dy takes a NormSource. Where not, or where null, ops gives none.
+  bool (*sums_gradient)(const Shape& w, const Shape& dy, const Window& window, DType type) = nullptr;
 };
 
 enum class Op : uint16_t {

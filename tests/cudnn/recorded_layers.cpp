@@ -40,7 +40,7 @@ Kernels noting_table() {
   table.conv2d_stats = [](Context&, In x, In w, Out y, Out, Out, Window window) {  // one kernel, or the convolution and another
     for (ConvPass pass : {ConvPass::forward, ConvPass::stats}) note(cuda::conv_problem(pass, x.dtype, x.shape, w.shape, y.shape, window));
   };
-  table.conv2d_dx = [](Context&, In dy, In w, In onto, Out dx, Window window) {
+  table.conv2d_dx = [](Context&, In dy, In w, In onto, Out dx, Window window, NormSource) {
     ConvProblem p = cuda::conv_problem(ConvPass::dx, dy.dtype, dx.shape, w.shape, dy.shape, window);
     p.onto = bool(onto);
     note(p);

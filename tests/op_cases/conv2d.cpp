@@ -1,4 +1,6 @@
 // Rows of convolution, some of them real layers of ResNet-50.
+#include <cmath>
+
 #include "tests/op_cases/op_case.h"
 
 namespace plumage::op_cases {
@@ -123,6 +125,55 @@ Row onto_row(const Layer& l) {
   return row;
 }
 
+/// The gradient of the image of 1x1 filters, onto another, goes on through the norm that the image came from.
+Row source_row(const Layer& l, int64_t groups, Activation activation, bool residual) {
+  Row row = conv2d_row(l);
+  const Shape image{l.N, l.H, l.W, l.C}, statistics{groups, l.C}, channels{l.C};
+  row.name.replace(0, 6, message("conv2d_dx and the norm's gradient", groups > 1 ? message(" in ", groups, " groups") : "",
+                                 activation == Activation::relu ? ", relu" : "", residual ? " + residual" : ""));
+  row.op = Op::conv2d_dx;
+  row.inputs = {{{l.N, l.H, l.W, l.K}}, {{l.K, 1, 1, l.C}}, {image}, {image}};  // dy, w, onto, x
+  for (const Shape& s : {statistics, statistics, channels, channels})  // variance, mean, gamma, beta
+    row.inputs.push_back({s, row.inputs.size() % 2 ? Domain::normal : Domain::positive, Role::statistic});
+  if (residual) row.inputs.push_back({image});  // y
+  row.gradient = Gradient::none;
+  const double epsilon = 1e-3;
+  row.apply = [=](const std::vector<Var>& in) {
+    ops::NormArguments norm{in[5].value(), in[4].value(), in[6].value(), in[7].value(), epsilon, activation, true};
+    Tensor x = in[3].value(), y = residual ? in[8].value() : Tensor();
+    auto [dx, sums] = ops::conv2d_dx(in[0].value(), in[1].value(), image, 1, 0, in[2].value(), 1, {x, y, norm});
+    ops::NormGradients g = ops::batch_norm_bwd(x, y, dx, norm, residual, sums);
+    std::vector<Var> out{Var(g.dx), Var(g.dgamma), Var(g.dbeta)};
+    if (residual) out.push_back(Var(g.dresidual));
+    return out;
+  };
+  row.formula = [=](const std::vector<Values>& in) {
+    Values d(image), dx(image), dgamma(channels), dbeta(channels);
+    const int64_t rows = d.rows(), each = rows / groups;
+    for (int64_t i = 0; i < d.count(); ++i) {
+      const int64_t c = i % l.C, pixel = i / l.C, s = pixel / each * l.C + c;
+      const double y = residual ? in[8][i] : in[6][c] * (in[3][i] - in[5][s]) * std::pow(in[4][s] + epsilon, -0.5) + in[7][c];
+      d[i] = in[2][i];
+      for (int64_t k = 0; k < l.K; ++k) d[i] += in[0][pixel * l.K + k] * in[1][k * l.C + c];
+      if (activation == Activation::relu && y <= 0) d[i] = 0;
+    }
+    for (int64_t s = 0; s < groups * l.C; ++s) {
+      const int64_t c = s % l.C, first = s / l.C * each;
+      const double inverse = std::pow(in[4][s] + epsilon, -0.5);
+      double sum = 0, product = 0;
+      auto normed = [&](int64_t pixel) { return (in[3][pixel * l.C + c] - in[5][s]) * inverse; };
+      for (int64_t p = first; p < first + each; ++p) sum += d[p * l.C + c], product += d[p * l.C + c] * normed(p);
+      for (int64_t p = first; p < first + each; ++p)
+        dx[p * l.C + c] = in[6][c] * inverse * (d[p * l.C + c] - sum / double(each) - normed(p) * product / double(each));
+      dbeta[c] += sum, dgamma[c] += product;
+    }
+    std::vector<Values> out{dx, dgamma, dbeta};
+    if (residual) out.push_back(d);
+    return out;
+  };
+  return row;
+}
+
 const Layer kShared[] = {
     {3, 5, 5, 7, 11, 1, 1, 1, 0},
     {2, 5, 7, 3, 5, 3, 3, 1, 1},
@@ -207,10 +258,28 @@ Family conv2d_joined_family() {
   for (const Layer& l : kStatsLayers) family.rows.push_back(stats_row(l));
   family.rows.push_back(stats_row({4, 5, 7, 3, 5, 3, 3, 1, 1}, 2));
   family.rows.push_back(stats_row({6, 5, 5, 16, 32, 1, 1, 1, 0}, 3));
+  for (int64_t groups : {1, 2})
+    for (bool residual : {false, true}) {
+      family.rows.push_back(source_row({2, 5, 7, 35, 32, 1, 1, 1, 0}, groups, Activation::relu, residual));
+      family.rows.push_back(source_row({2, 16, 17, 128, 128, 1, 1, 1, 0}, groups, Activation::relu, residual));
+      family.rows.back().types = {DType::f64, DType::f32};  // bf16 rounds between the two, and rounded differently is an ulp apart
+    }
+  family.rows.push_back(source_row({2, 5, 7, 35, 32, 1, 1, 1, 0}, 1, Activation::none, false));
+  family.rows.push_back(source_row({3, 5, 3, 5, 3, 1, 1, 1, 0}, 3, Activation::relu, true));
   family.rows.push_back(with_nan(stats_row({2, 9, 9, 6, 17, 3, 3, 2, 1})));
   family.rows.back().inputs[1].domain = Domain::normal;
-  Tensor x = Tensor::zeros({3, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3});
+  Tensor x = Tensor::zeros({3, 5, 5, 3}), w = Tensor::zeros({2, 3, 3, 3}), y = Tensor::zeros({3, 3, 3, 2});
+  Tensor one = Tensor::full({3}, 1), row = Tensor::full({1, 3}, 1);
+  auto through = [=](Tensor norm_x, Tensor norm_y, Tensor gamma) {
+    ops::conv2d_dx(y, w, x.shape(), 1, 0, {}, 1, {norm_x, norm_y, {row, row, gamma, one}});
+  };
   family.errors = {
+      {"conv2d_dx norm's x", {"conv2d_dx", "the norm's x", "[3, 5, 5, 3]", "[3, 3, 3, 2]"}, [=] { through(y, {}, one); }},
+      {"conv2d_dx norm's y", {"conv2d_dx", "the norm's y", "[3, 5, 5, 3]", "[3, 3, 3, 2]"}, [=] { through(x, y, one); }},
+      {"conv2d_dx norm's gamma", {"conv2d_dx", "gamma", "[3]", "[2]"}, [=] { through(x, {}, Tensor::zeros({2})); }},
+      {"batch_norm_bwd sums",
+       {"batch_norm_bwd", "sums", "[2, 1, 3]", "[1, 3]"},
+       [=] { ops::batch_norm_bwd(x, {}, x, {row, row, one, one}, false, row); }},
       {"conv2d_stats groups", {"conv2d_stats", "2 groups", "3"}, [=] { ops::conv2d_stats(x, w, 1, 0, 2); }},
       {"conv2d_stats no groups", {"conv2d_stats", "0 groups"}, [=] { ops::conv2d_stats(x, w, 1, 0, 0); }},
       {"conv2d_stats of nothing", {"conv2d_stats", "[0, 3, 3, 2]"}, [=] { ops::conv2d_stats(Tensor::zeros({0, 5, 5, 3}), w); }},

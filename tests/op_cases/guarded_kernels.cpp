@@ -91,6 +91,21 @@ struct Held<BatchNorm> {
   }
 };
 
+template <>
+struct Held<NormSource> {
+  NormSource value;
+  Held<In> x, y;
+  Held<BatchNorm> norm;
+  Held<Out> sums;
+  explicit Held(const NormSource& s) : value(s), x(s.x), y(s.y), norm(s.norm), sums(s.sums) {
+    value = {x.view(), y.view(), norm.view(), sums.view()};
+  }
+  const NormSource& view() const { return value; }
+  void finish(Op op) {
+    x.finish(op), y.finish(op), norm.finish(op), sums.finish(op);
+  }
+};
+
 /// A list of slots: its views one by one.
 template <class Slot>
 struct HeldSlots {
@@ -170,12 +185,18 @@ bool sees_upsampled(const Shape& w, const Shape& y, const Window& window, DType 
   return sees && sees(w, y, window, type);
 }
 
+bool sums_gradient(const Shape& w, const Shape& dy, const Window& window, DType type) {
+  auto* sums = Context::of(active->device()).own_kernels(type).sums_gradient;
+  return sums && sums(w, dy, window, type);
+}
+
 const Kernels& guarded_table() {
   static const Kernels table = {
 #define OP(name, arguments, keeps) &Guarded<Op::name, &Kernels::name, decltype(Kernels::name)>::call,
 #include "tensor/ops.def"
 #undef OP
       &sees_upsampled,
+      &sums_gradient,
   };
   return table;
 }

@@ -326,8 +326,10 @@ TEST_CASE("cpu: convolutions and products do not depend on the number of threads
       auto compute = [&](int n) {
         ThreadsScope threads(n);
         for (const Shape& shape : {dy.shape(), c.x, c.w}) Tensor::full(shape, std::nan(""), dtype);  // what is not written is seen
-        ops::Moments moments = ops::conv2d_stats(x, w, c.stride, c.pad, 1, c.up).second;
-        return std::vector{moments.mean, moments.variance, ops::conv2d(x, w, c.stride, c.pad, c.up),
+        ops::Moments moments = ops::conv2d_stats(x, w, c.stride, c.pad, 1, c.up).second, of_x = ops::batch_norm_stats(x);
+        ops::NormArguments norm{of_x.mean, of_x.variance, Tensor::full({c.x[3]}, 1.5), Tensor::full({c.x[3]}, 0.1), 1e-5, Activation::relu, true};
+        auto [through, sums] = ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, {}, c.up, {x, {}, norm});
+        return std::vector{moments.mean, moments.variance, through, sums.defined() ? sums : through, ops::conv2d(x, w, c.stride, c.pad, c.up),
                            ops::conv2d_dx(dy, w, c.x, c.stride, c.pad, {}, c.up), ops::conv2d_dw(x, dy, c.w, c.stride, c.pad, c.up),
                            ops::matmul(rows, rows, true, false), ops::matmul(rows.slice(0, 40), rows, false, true)};
       };

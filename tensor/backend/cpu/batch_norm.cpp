@@ -97,30 +97,34 @@ void combine(Context& context, const MomentSums& sums, Out mean, Out variance) {
   });
 }
 
-namespace {
-
-// (x - mean) * scale + beta of one group's channels, `padded` floats each, to whole vectors
-struct Normalize {
-  const float *mean, *scale, *beta;
-  PLUMAGE_INLINE V operator()(V x, int64_t c) const { return (x - load(mean + c)) * load(scale + c) + load(beta + c); }
-
-  static constexpr int64_t kRows = 3;
-  /// `memory` holds kRows rows for each group.
-  static void prepare(const Layout& at, const BatchNorm& norm, float* memory) {
-    for (int64_t g = 0; g < at.groups; ++g)
-      for (int64_t c = 0; c < at.channels; ++c) {
-        float* at_c = memory + g * kRows * at.padded() + c;
-        at_c[0] = norm.mean.as<float>()[g * at.channels + c];
-        at_c[at.padded()] = float(double(norm.gamma.as<float>()[c]) /
-                                  std::sqrt(double(norm.variance.as<float>()[g * at.channels + c]) + norm.epsilon));
-        at_c[2 * at.padded()] = norm.beta.as<float>()[c];
+void add_up(Context& context, const MomentSums& sums, Out all) {
+  const int64_t statistics = sums.groups * sums.channels;
+  parallel_rows(context, statistics, kCombine * sums.number, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      double sum = 0, product = 0;
+      for (int64_t i = 0; i < sums.number; ++i) {
+        const float* at = sums.of(s / sums.channels, i) + s % sums.channels;
+        sum += at[sums.padded];
+        product += at[2 * sums.padded];
       }
-  }
-  static Normalize of(const Layout& at, const float* memory, int64_t group) {
-    const float* rows = memory + group * kRows * at.padded();
-    return {rows, rows + at.padded(), rows + 2 * at.padded()};
-  }
-};
+      all.as<float>()[s] = float(sum);
+      all.as<float>()[statistics + s] = float(product);
+    }
+  });
+}
+
+void Normalize::prepare(const BatchNorm& norm, int64_t padded, float* memory) {
+  const int64_t groups = norm.mean.shape[0], channels = norm.mean.shape[1];
+  for (int64_t g = 0; g < groups; ++g)
+    for (int64_t c = 0; c < channels; ++c) {
+      float* at = memory + g * kRows * padded + c;
+      at[0] = norm.mean.as<float>()[g * channels + c];
+      at[padded] = float(double(norm.gamma.as<float>()[c]) / std::sqrt(double(norm.variance.as<float>()[g * channels + c]) + norm.epsilon));
+      at[2 * padded] = norm.beta.as<float>()[c];
+    }
+}
+
+namespace {
 
 // y = act((x - mean) * scale + beta + residual), one group's rows first..last
 template <bool kStream, class T>
@@ -142,14 +146,14 @@ void apply_rows(const Layout& at, const T* x, const T* residual, T* y, const Nor
 void batch_norm_apply(Context& context, In x, In residual, Out y, BatchNorm norm) {
   Layout at(x.shape, norm.mean.shape[0]);
   auto* k = static_cast<float*>(context.scratch(at.groups * Normalize::kRows * at.padded() * 4, kSumSlot));
-  Normalize::prepare(at, norm, k);
+  Normalize::prepare(norm, at.padded(), k);
   bool relu = norm.activation == Activation::relu;
   visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
     bool streamed = y.data != x.data && streams(y.as<T>(), y.count(), at.channels);
     at.for_chunks(context, [&](int64_t g, int64_t, int64_t first, int64_t last) {
       auto rows = streamed ? apply_rows<true, T> : apply_rows<false, T>;
-      rows(at, x.as<T>(), residual.as<T>(), y.as<T>(), Normalize::of(at, k, g), relu, first, last);
+      rows(at, x.as<T>(), residual.as<T>(), y.as<T>(), Normalize::of(k, at.padded(), g), relu, first, last);
     });
   });
 }
@@ -184,7 +188,7 @@ void chunk_gradients(const Layout& at, const T* x, const T* y, const T* dy, cons
   }
 }
 
-// dx = of_d * d + of_x * (x - mean) + constant, one group's rows first..last; dx may be dy, whose lines are in the cache
+// dx = of_d * d + of_x * (x - mean) + constant, one group's rows first..last; dx may be dy or x, whose lines are in the cache
 template <bool kStream, bool kStreamResidual, class T>
 void gradient_rows(const Layout& at, const T* x, const T* dy, const uint16_t* mask, T* dx, T* dresidual, const float* mean,
                    const float* of_d, const float* of_x, const float* constant, int64_t first, int64_t last) {
@@ -205,30 +209,35 @@ void gradient_rows(const Layout& at, const T* x, const T* dy, const uint16_t* ma
 
 }  // namespace
 
-void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta, BatchNorm norm) {
+void batch_norm_bwd(Context& context, In x, In y, In dy, In sums, Out dx, Out dresidual, Out dgamma, Out dbeta, BatchNorm norm) {
   Layout at(x.shape, norm.mean.shape[0]);
   const int64_t padded = at.padded(), number = at.chunks.number, channels = at.channels;
-  auto* sums = static_cast<float*>(context.scratch(at.groups * (number * 2 + 4 + Normalize::kRows) * padded * 4, kSumSlot));
-  float* k = sums + at.groups * number * 2 * padded;  // of each group: mean, of_d, of_x, constant
+  auto* parts = static_cast<float*>(context.scratch(at.groups * (number * 2 + 4 + Normalize::kRows) * padded * 4, kSumSlot));
+  float* k = parts + at.groups * number * 2 * padded;  // of each group: mean, of_d, of_x, constant
   float* forward = k + at.groups * 4 * padded;
-  Normalize::prepare(at, norm, forward);
   uint16_t* mask = nullptr;
-  if (norm.activation == Activation::relu)
+  if (norm.activation == Activation::relu && !sums)
     mask = static_cast<uint16_t*>(context.scratch(at.rows * at.vectors * 2, kMaskSlot));
+  if (!sums) Normalize::prepare(norm, padded, forward);
   std::vector<double> all_d(size_t(channels), 0.0), all_dx(size_t(channels), 0.0);
   visit_fast(x.dtype, [&](auto type) {
     using T = decltype(type);
-    at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
-      chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), Normalize::of(at, forward, g), mask, first, last,
-                      sums + (g * number + c) * 2 * padded);
-    });
-    parallel_rows(context, channels, at.groups * number * kCombine, [&](int64_t begin, int64_t end) {
+    if (!sums)
+      at.for_chunks(context, [&](int64_t g, int64_t c, int64_t first, int64_t last) {
+        chunk_gradients(at, x.as<T>(), y.as<T>(), dy.as<T>(), Normalize::of(forward, padded, g), mask, first, last,
+                        parts + (g * number + c) * 2 * padded);
+      });
+    parallel_rows(context, channels, at.groups * (sums ? 1 : number) * kCombine, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin * at.groups; item < end * at.groups; ++item) {
         int64_t c = item / at.groups, g = item % at.groups;
         double d = 0, dxc = 0, rows = double(at.chunks.count);
-        for (int64_t i = 0; i < number; ++i) {
-          d += sums[(g * number + i) * 2 * padded + c];
-          dxc += sums[(g * number + i) * 2 * padded + padded + c];
+        if (sums) {
+          d = sums.as<float>()[g * channels + c];
+          dxc = sums.as<float>()[(at.groups + g) * channels + c];
+        }
+        for (int64_t i = 0; i < number && !sums; ++i) {
+          d += parts[(g * number + i) * 2 * padded + c];
+          dxc += parts[(g * number + i) * 2 * padded + padded + c];
         }
         double inverse_std = 1 / std::sqrt(double(norm.variance.as<float>()[g * channels + c]) + norm.epsilon);
         double scale = norm.gamma.as<float>()[c] * inverse_std;
@@ -242,7 +251,7 @@ void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, 
         all_dx[size_t(c)] += dxc * inverse_std;
       }
     });
-    bool streamed = dx.data != dy.data && streams(dx.as<T>(), dx.count(), channels);
+    bool streamed = dx.data != dy.data && dx.data != x.data && streams(dx.as<T>(), dx.count(), channels);
     bool residual_streamed = dresidual && streams(dresidual.as<T>(), dx.count(), channels);
     auto rows = streamed ? (residual_streamed ? gradient_rows<true, true, T> : gradient_rows<true, false, T>)
                          : (residual_streamed ? gradient_rows<false, true, T> : gradient_rows<false, false, T>);

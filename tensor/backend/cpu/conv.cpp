@@ -70,7 +70,7 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx)
   int64_t pixels = seen[0] * seen[1] * seen[2];
   In rows{dy.data, {pixels, dy.shape[3]}, dy.dtype}, filters{w.data, {w.shape[0], w.shape[3]}, w.dtype};
   Out dense{context.scratch(seen.count() * size_of(dx.dtype), kDenseSlot), {pixels, seen[3]}, dx.dtype};
-  if (one_pixel::fits_dx(w.shape, dy.shape, {1, 0}, dx.dtype)) one_pixel::conv2d_dx(context, dy, w, {}, {dense.data, seen, dx.dtype});
+  if (one_pixel::fits_dx(w.shape, dy.shape, {1, 0}, dx.dtype)) one_pixel::conv2d_dx(context, dy, w, {}, {dense.data, seen, dx.dtype}, {});
   else matmul(context, rows, filters, {}, dense, false, false);
   visit_fast(dx.dtype, [&](auto type) {
     using T = decltype(type);
@@ -85,6 +85,8 @@ void dx_of_every(int64_t stride, Context& context, In dy, In w, In onto, Out dx)
 
 // Those of Winograd alone, which come first below.
 bool sees_upsampled(const Shape& w, const Shape& y, const Window& window, DType type) { return winograd::fits(w, y, window, type); }
+// The own products with one pixel's filters.
+bool sums_gradient(const Shape& w, const Shape& dy, const Window& window, DType type) { return one_pixel::fits_dx(w, dy, window, type); }
 
 void conv2d(Context& context, In x, In w, Out y, Window window) {
   flush_denormals();
@@ -132,13 +134,13 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   finish(context, y, epilogue);
 }
 
-void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window, NormSource source) {
   flush_denormals();
   bool few = few_pixels::fits(dx.shape, w.shape, dy.shape, dy.dtype), in_place = onto && onto.data == dx.data;
   if (!empty(dx.shape, w.shape, dy.shape)) {
     if (w.shape[1] * w.shape[2] == 1 && window.stride > 1 && window.pad == 0) return dx_of_every(window.stride, context, dy, w, onto, dx);
     if (winograd::fits(w.shape, dy.shape, window, dy.dtype)) return winograd::conv2d_dx(context, dy, w, onto, dx, window);
-    if (one_pixel::fits_dx(w.shape, dy.shape, window, dy.dtype)) return one_pixel::conv2d_dx(context, dy, w, onto, dx);
+    if (one_pixel::fits_dx(w.shape, dy.shape, window, dy.dtype)) return one_pixel::conv2d_dx(context, dy, w, onto, dx, source);
     if (in_place && onednn::conv2d_dx_onto(context, dy, w, dx, window)) return;
   }
   // These write over what is there: the sum is a pass of its own.

@@ -79,7 +79,7 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
 bool fits_frozen(const Shape& w, const Shape& y, const Window& window, DType type);
 void conv2d_frozen(Context& context, In x, In w, Out y, Window window, const Epilogue& epilogue, FilterOrder* order);
 bool fits_dx(const Shape& w, const Shape& dy, const Window& window, DType type);
-void conv2d_dx(Context& context, In dy, In w, In onto, Out dx);
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, const NormSource& source);
 bool fits_dw(const Shape& w, const Shape& dy, const Window& window, DType type);  // one_pixel_dw.cpp
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window);
 }  // namespace one_pixel

@@ -24,6 +24,12 @@ struct Ahead {
   }
 };
 
+/// Rows that lie apart, likewise: two lines at `at`, at `at + step`, and so on, `rows` of them.
+struct AheadRows {
+  const char* at = nullptr;
+  int64_t step = 0, rows = 0;
+};
+
 /// A panel is `unit` rows of a matrix in the order in which the inner kernel reads them, [depth][unit], zeros beyond the
 /// last row: kPanelRows rows of a, or kPanelColumns columns of b.
 constexpr int64_t kPanelRows = kVectorBytes == 64 ? 12 : 6;  // with two vectors a row: 24 of 32, or 12 of 16 registers

@@ -38,11 +38,20 @@ struct Plain {
     }
   }
   // The tile at row i of the block.
-  void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const WayOut& out) const {
+  void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const Place& next,
+               const WayOut& out) const {
     const bool copied = i >= in_place(rows);
-    out.expect(t);
+    const float* a = copied ? copy + i * pitch : pixels.row(top + i);
+    const int64_t row = copied ? pitch : depth;
     Sums sums = {};
-    accumulate<true>(depth, copied ? copy + i * pitch : pixels.row(top + i), copied ? pitch : depth, 1, panel, sums, ahead);
+    if (out.reads()) {  // a tensor in each third
+      const int64_t third = ceil_div(depth, WayOut::kRead);
+      for (int64_t read = 0, l = 0; l < depth; ++read, l += third)
+        accumulate<true, true>(std::min(third, depth - l), a + l, row, 1, panel + l * kColumns, sums, {ahead.at + l * ahead.step, ahead.step},
+                               out.ahead(read, next));
+    } else {
+      accumulate<true>(depth, a, row, 1, panel, sums, ahead);
+    }
     out.settle(t, sums);
   }
 
@@ -83,11 +92,13 @@ struct Strassen {
       }
     }
   }
-  void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const WayOut& out) const {
-    strassen::Factors factors{half, {}, panel, {}};
+  void compute(int64_t i, int64_t top, int64_t rows, const float* copy, const float* panel, Ahead ahead, const Place& t, const Place& next,
+               const WayOut& out) const {
+    strassen::Factors factors{half, {}, panel, {}, {}};
     for (int p = 0; p < strassen::kProducts; ++p) {
       factors.left[p] = {copy + (i / kRows * strassen::kProducts + p) * factor(), pitch};
       factors.ahead[p] = {ahead.at + p * half * ahead.step, ahead.step};
+      factors.ahead_rows[p] = out.ahead(p / 2, next, p % 2 * kPanelColumns);
     }
     if (in_place(i, rows)) {
       factors.left[2] = {pixels.row(top + i), depth};
@@ -96,12 +107,14 @@ struct Strassen {
     auto quarter = [&](int down, int across) {
       int64_t below = down * kPanelRows;
       return Place{t.row + below, t.column + across * kPanelColumns, std::clamp<int64_t>(t.m - below, 0, kPanelRows), kPanelColumns,
-                   t.sums ? t.sums + across * kPanelColumns : nullptr, t.first && down == 0};
+                   t.sums ? t.sums + across * kPanelColumns : nullptr, t.source ? t.source + across * kPanelColumns : nullptr,
+                   t.first && down == 0};
     };
-    for (int q = 0; q < 4; ++q) out.expect(quarter(q / 2, q % 2));
-    strassen::multiply<kPanelRows>(factors, 1, [&](int down, int across, Sums& tile) {
+    auto settled = [&](int down, int across, Sums& tile) {
       if (Place place = quarter(down, across); place.m > 0) settle(out, place, tile);
-    });
+    };
+    if (out.reads()) strassen::multiply<kPanelRows, true>(factors, 1, settled);
+    else strassen::multiply<kPanelRows>(factors, 1, settled);
   }
   __attribute__((noinline)) static void settle(const WayOut& out, const Place& place, Sums& tile) { out.settle(place, tile); }
 
@@ -127,8 +140,10 @@ struct Strassen {
 template <class Way>
 class Product {
  public:
-  Product(const Pixels& pixels, const float* panels, Out y, const Epilogue& epilogue, const MomentSums* sums)
-      : pixels_(pixels), way_(pixels_), panels_(panels), out_(y, epilogue, sums), tall_(tall(pixels.channels)),
+  /// normalize: what Normalize has of the source, whose groups are those of the sums.
+  Product(const Pixels& pixels, const float* panels, Out y, const Epilogue& epilogue, const MomentSums* sums, const NormSource& source,
+          const float* normalize)
+      : pixels_(pixels), way_(pixels_), panels_(panels), normalize_(normalize), out_(y, epilogue, sums, source), tall_(tall(pixels.channels)),
         across_(std::max<int64_t>(Way::kPanelsFloats / way_.panel(), 1)), groups_(sums ? sums->groups : 1),
         chunks_(chunks_of(y.shape, pixels.channels, groups_)) {}
 
@@ -158,17 +173,25 @@ class Product {
   void chunk(int64_t group, int64_t chunk, int64_t first, int64_t last, float* copy) const {
     const int64_t begin = group * chunks_.count + chunks_.begin(chunk), end = group * chunks_.count + chunks_.end(chunk);
     float* sums = out_.sums_of(group, chunk);
+    const float* source = normalize_ ? Normalize::of(normalize_, out_.padded(), group).mean : nullptr;
     for (int64_t top = begin; top < end; top += tall_) {
       const int64_t rows = std::min(tall_, end - top), next = top + rows, following = std::min(tall_, groups_ * chunks_.count - next);
       const int64_t tiles = ceil_div(rows, Way::kRows), calls = tiles * (last - first);
       way_.prepare(top, rows, copy);
-      for (int64_t call = 0; call < calls; ++call) {
+      auto place_at = [&](int64_t top, int64_t i, int64_t rows, int64_t panel) {
+        const int64_t j = panel * Way::kColumns;
+        return Place{top + i, j, std::clamp<int64_t>(rows - i, 0, Way::kRows), std::min(Way::kColumns, out_.columns() - j),
+                     sums ? sums + j : nullptr, source ? source + j : nullptr, top + i == begin};
+      };
+      auto place_of = [&](int64_t call) {
         const int64_t begun = call / (tiles * across_) * across_, across = std::min(across_, last - first - begun);
         const int64_t in_group = call - begun * tiles;
-        const int64_t i = in_group / across * Way::kRows, panel = first + begun + in_group % across, j = panel * Way::kColumns;
-        Place place{top + i, j, std::min(Way::kRows, rows - i), std::min(Way::kColumns, out_.columns() - j), sums ? sums + j : nullptr,
-                    top + i == begin};
-        way_.compute(i, top, rows, copy, panels_ + panel * way_.panel(), ahead(next, following, call, calls), place, out_);
+        return place_at(top, in_group / across * Way::kRows, rows, first + begun + in_group % across);
+      };
+      for (int64_t call = 0; call < calls; ++call) {
+        const Place place = place_of(call), then = call + 1 < calls ? place_of(call + 1) : place_at(next, 0, following, first);
+        way_.compute(place.row - top, top, rows, copy, panels_ + place.column / Way::kColumns * way_.panel(),
+                     ahead(next, following, call, calls), place, then, out_);
       }
     }
     if (out_.streams()) stream_end();
@@ -184,7 +207,7 @@ class Product {
 
   const Pixels pixels_;
   const Way way_;
-  const float* panels_;
+  const float *panels_, *normalize_;
   const WayOut out_;
   int64_t tall_, across_, groups_;
   Chunks chunks_;
@@ -206,13 +229,13 @@ void make_panels(Context& context, const float* w, int64_t columns, const Pixels
 // y = pixels times filters, which are w[column * of_column + depth * of_depth].
 template <class Way>
 void multiply(Context& context, const Pixels& pixels, const float* w, int64_t of_column, int64_t of_depth, Out y, const Epilogue& epilogue,
-              FilterOrder* order, const MomentSums* sums) {
+              FilterOrder* order, const MomentSums* sums, const NormSource& source = {}, const float* normalize = nullptr) {
   static const char maker = 0;
   const int64_t columns = y.shape[3];
   const void* panels = ordered_filters(context, order, &maker, w, panel_bytes<Way>(columns, pixels), kPanelSlot, [&](void* to) {
     make_panels<Way>(context, w, columns, pixels, of_column, of_depth, static_cast<float*>(to));
   });
-  Product<Way>(pixels, static_cast<const float*>(panels), y, epilogue, sums).run(context);
+  Product<Way>(pixels, static_cast<const float*>(panels), y, epilogue, sums, source, normalize).run(context);
 }
 
 // Deeper products need a copy of all pixels, large filters of few pixels one of their own: for that of the images' gradient, oneDNN needs
@@ -227,12 +250,6 @@ template <class F>
 void with_way(int64_t depth, int64_t columns, int64_t pixels, F&& f) {
   if (strassen_pays(depth, columns, pixels)) f(std::type_identity<Strassen>());
   else f(std::type_identity<Plain>());
-}
-
-void trained(Context& context, const Pixels& pixels, const float* w, int64_t of_column, int64_t of_depth, Out y, const Epilogue& epilogue) {
-  with_way(pixels.channels, y.shape[3], pixels_of(y.shape), [&](auto way) {
-    multiply<typename decltype(way)::type>(context, pixels, w, of_column, of_depth, y, epilogue, nullptr, nullptr);
-  });
 }
 
 }  // namespace
@@ -256,7 +273,10 @@ void conv2d_frozen(Context& context, In x, In w, Out y, Window window, const Epi
 }
 
 void conv2d(Context& context, In x, In w, Out y, Window window) {
-  trained(context, Pixels(x, y.shape, window.stride), w.as<float>(), w.shape[3], 1, y, {});
+  const Pixels pixels(x, y.shape, window.stride);
+  with_way(pixels.channels, y.shape[3], pixels_of(y.shape), [&](auto way) {
+    multiply<typename decltype(way)::type>(context, pixels, w.as<float>(), w.shape[3], 1, y, {}, nullptr, nullptr);
+  });
 }
 
 void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, Window window) {
@@ -271,8 +291,21 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
   });
 }
 
-void conv2d_dx(Context& context, In dy, In w, In onto, Out dx) {
-  trained(context, Pixels(dy, dx.shape, 1), w.as<float>(), 1, w.shape[3], dx, {{}, onto, false});
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, const NormSource& source) {
+  const Pixels pixels(dy, dx.shape, 1);
+  const int64_t c = dx.shape[3];
+  with_way(pixels.channels, c, pixels_of(dx.shape), [&](auto way) {
+    using Way = typename decltype(way)::type;
+    const Epilogue epilogue{{}, onto, false};
+    if (!source) return multiply<Way>(context, pixels, w.as<float>(), 1, c, dx, epilogue, nullptr, nullptr);
+    const int64_t groups = source.norm.mean.shape[0];
+    MomentSums sums(groups, c, round_up(c, kPanelColumns), Product<Way>::chunks_of(dx.shape, pixels.channels, groups));
+    sums.memory = static_cast<float*>(context.scratch((sums.floats() + groups * Normalize::kRows * sums.padded) * 4, kSumSlot));
+    float* normalize = sums.memory + sums.floats();
+    Normalize::prepare(source.norm, sums.padded, normalize);
+    multiply<Way>(context, pixels, w.as<float>(), 1, c, dx, epilogue, nullptr, &sums, source, normalize);
+    add_up(context, sums, source.sums);
+  });
 }
 
 }  // namespace plumage::cpu::one_pixel

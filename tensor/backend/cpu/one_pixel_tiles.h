@@ -29,39 +29,44 @@ struct Pixels {
 // A tile of results: rows and columns of y, m x n of them.
 struct Place {
   int64_t row, column, m, n;
-  float* sums;  // of its chunk and columns, if asked for
-  bool first;   // of its chunk
+  float* sums;         // of its chunk and columns, if asked for
+  const float* source;  // what Normalize has of its group at its columns, where the result is a gradient that goes on through a norm
+  bool first;          // of its chunk
 };
 
 // y [M, K] and what happens to a tile before it is stored there.
 class WayOut {
  public:
-  WayOut(Out y, const Epilogue& epilogue, const MomentSums* sums)
-      : y_(y.as<float>()), columns_(y.shape[3]), epilogue_(epilogue), sums_(sums),
+  /// With a source, y is a gradient and `sums` are of it.
+  WayOut(Out y, const Epilogue& epilogue, const MomentSums* sums, const NormSource& source)
+      : y_(y.as<float>()), columns_(y.shape[3]), epilogue_(epilogue), sums_(sums), source_(source),
         streams_(cpu::streams(y_, y.count(), columns_) && epilogue.residual.data != y.data) {}
 
   int64_t columns() const { return columns_; }
   bool streams() const { return streams_; }
+  int64_t padded() const { return sums_->padded; }
   float* sums_of(int64_t group, int64_t chunk) const { return sums_ ? sums_->of(group, chunk) : nullptr; }
 
-  /// Brings in what a tile will be added to.
-  PLUMAGE_INLINE void expect(const Place& t) const {
-    const float* residual = residual_at(t);
-    for (int64_t i = 0; residual && i < t.m; ++i)
-      for (int64_t j = 0; j < kPanelColumns; j += 16) __builtin_prefetch(residual + i * columns_ + j);
+  /// Tensors that are read beside a tile: what it is added to, the norm's x and y.
+  static constexpr int64_t kRead = 3;
+  bool reads() const { return epilogue_.residual || source_; }
+  /// The i-th of them at a tile that comes later, kPanelColumns from a column of it on: to be brought in meanwhile.
+  AheadRows ahead(int64_t i, const Place& later, int64_t column = 0) const {
+    const In* const read[kRead] = {&epilogue_.residual, &source_.x, &source_.y};
+    const float* from = i < kRead ? at(*read[i], later) : nullptr;
+    if (!from) return {reinterpret_cast<const char*>(y_), 0, 0};
+    return {reinterpret_cast<const char*>(from + column), columns_ * 4, later.m};
   }
   PLUMAGE_INLINE void settle(const Place& t, Sums& tile) const {
-    if (t.m == kPanelRows && t.n == kPanelColumns) settle<true>(t, tile, residual_at(t));
-    else settle<false>(t, tile, residual_at(t));
+    if (t.m == kPanelRows && t.n == kPanelColumns) settle<true>(t, tile);
+    else settle<false>(t, tile);
   }
 
  private:
-  const float* residual_at(const Place& t) const {
-    return epilogue_.residual ? epilogue_.residual.as<float>() + t.row * columns_ + t.column : nullptr;
-  }
+  const float* at(const In& in, const Place& t) const { return in ? in.as<float>() + t.row * columns_ + t.column : nullptr; }
 
   template <bool kWhole>
-  PLUMAGE_INLINE void settle(const Place& t, Sums& tile, const float* residual) const {
+  PLUMAGE_INLINE void settle(const Place& t, Sums& tile) const {
     const int m = kWhole ? int(kPanelRows) : int(t.m);
     auto lanes = [&](int h) { return kWhole ? kLanes : std::clamp<int64_t>(t.n - h * kLanes, 0, kLanes); };
     auto each = [&](auto&& f) {
@@ -77,9 +82,11 @@ class WayOut {
       const V shift[2] = {load_n(from, lanes(0)), load_n(from + kLanes, lanes(1))};
       each([&](V& v, int, int h) { v += shift[h]; });
     }
-    if (residual) each([&](V& v, int i, int h) { v += load_n(residual + i * columns_ + h * kLanes, lanes(h)); });
+    if (const float* residual = at(epilogue_.residual, t)) each([&](V& v, int i, int h) { v += load_n(residual + i * columns_ + h * kLanes, lanes(h)); });
     if (epilogue_.relu) each([&](V& v, int, int) { v = vrelu(v); });
-    if (t.sums) {
+    if (source_) {
+      go_on(t, each, lanes);
+    } else if (t.sums) {
       float *of_center = t.sums, *of_sum = t.sums + sums_->padded, *of_squares = t.sums + 2 * sums_->padded;
       V center[2] = {}, sum[2] = {}, squares[2] = {};
       if (t.first) each([&](V& v, int, int h) { center[h] += v / float(m); });  // of the first rows: near enough to the chunk's
@@ -100,10 +107,34 @@ class WayOut {
     else each([&](V& v, int i, int h) { store_n(y + i * columns_ + h * kLanes, v, lanes(h)); });
   }
 
+  // The gradient is 0 where relu stopped it; adds up what is left and its products with (x - mean).
+  template <class Each, class Lanes>
+  PLUMAGE_INLINE void go_on(const Place& t, Each& each, Lanes& lanes) const {
+    const int64_t padded = sums_->padded;
+    const float *x = at(source_.x, t), *y = at(source_.y, t);
+    const Normalize normalize{t.source, t.source + padded, t.source + 2 * padded};
+    const bool relu = source_.norm.activation == Activation::relu;
+    const V mean[2] = {load(t.source), load(t.source + kLanes)};
+    V sum[2] = {}, product[2] = {};
+    each([&](V& d, int i, int h) {
+      const int64_t place = i * columns_ + h * kLanes;
+      const V v = load_n(x + place, lanes(h));
+      if (relu) d = select((y ? load_n(y + place, lanes(h)) : normalize(v, h * kLanes)) <= 0.f, V{}, d);  // false for NaN, which passes
+      sum[h] += d;
+      product[h] += d * (v - mean[h]);
+    });
+    float *of_sum = t.sums + padded, *of_product = of_sum + padded;
+    for (int64_t h = 0, at = 0; h < 2; ++h, at += kLanes) {
+      store(of_sum + at, t.first ? sum[h] : load(of_sum + at) + sum[h]);
+      store(of_product + at, t.first ? product[h] : load(of_product + at) + product[h]);
+    }
+  }
+
   float* y_;
   int64_t columns_;
   const Epilogue epilogue_;
   const MomentSums* sums_;
+  const NormSource source_;
   bool streams_;
 };
 

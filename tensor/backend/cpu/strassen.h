@@ -44,15 +44,16 @@ struct Factors {
   Left left[kProducts];
   const float* right;
   Ahead ahead[kProducts];
+  AheadRows ahead_rows[kProducts];  // if asked for, likewise
 
-  template <int64_t kTall>
+  template <bool kAheadRows, int64_t kTall>
   PLUMAGE_INLINE void product(int p, int64_t step, Tile<kTall>& m) const {
-    accumulate<true>(half, left[p].data, left[p].row, step, right + p * half * kPanelColumns, m, ahead[p]);
+    accumulate<true, kAheadRows>(half, left[p].data, left[p].row, step, right + p * half * kPanelColumns, m, ahead[p], ahead_rows[p]);
   }
 };
 
 /// settle(i, j, C) takes the quarters of the result, the upper before the lower ones; kTall rows each.
-template <int64_t kTall, class Settle>
+template <int64_t kTall, bool kAheadRows = false, class Settle>
 PLUMAGE_INLINE void multiply(const Factors& factors, int64_t step, Settle&& settle) {
   using Sums = Tile<kTall>;
   alignas(64) Sums c11, c12, c21, c22;
@@ -62,40 +63,40 @@ PLUMAGE_INLINE void multiply(const Factors& factors, int64_t step, Settle&& sett
   };
   {
     Sums m = {};
-    factors.product(0, step, m);
+    factors.product<kAheadRows>(0, step, m);
     each([&](int i, int h) { c11[i][h] = c22[i][h] = m[i][h]; });
   }
   {
     Sums m = {};
-    factors.product(4, step, m);
+    factors.product<kAheadRows>(4, step, m);
     each([&](int i, int h) { c12[i][h] = m[i][h], c11[i][h] -= m[i][h]; });
   }
   {
     Sums m = {};
-    factors.product(2, step, m);
+    factors.product<kAheadRows>(2, step, m);
     each([&](int i, int h) { c12[i][h] += m[i][h], c22[i][h] += m[i][h]; });
   }
   settle(0, 1, c12);
   {
     Sums m = {};
-    factors.product(3, step, m);
+    factors.product<kAheadRows>(3, step, m);
     each([&](int i, int h) { c21[i][h] = m[i][h], c11[i][h] += m[i][h]; });
   }
   {
     Sums m = {};
-    factors.product(6, step, m);
+    factors.product<kAheadRows>(6, step, m);
     each([&](int i, int h) { c11[i][h] += m[i][h]; });
   }
   settle(0, 0, c11);
   {
     Sums m = {};
-    factors.product(1, step, m);
+    factors.product<kAheadRows>(1, step, m);
     each([&](int i, int h) { c21[i][h] += m[i][h], c22[i][h] -= m[i][h]; });
   }
   settle(1, 0, c21);
   {
     Sums m = {};
-    factors.product(5, step, m);
+    factors.product<kAheadRows>(5, step, m);
     each([&](int i, int h) { c22[i][h] += m[i][h]; });
   }
   settle(1, 1, c22);

@@ -7,6 +7,7 @@ namespace plumage::cpu {
 #include "tensor/ops.def"
 #undef OP
 bool sees_upsampled(const Shape& w, const Shape& y, const Window& window, DType type);  // conv.cpp
+bool sums_gradient(const Shape& w, const Shape& dy, const Window& window, DType type);   // conv.cpp
 
 const Kernels& kernels() {
   static const Kernels table = [] {
@@ -15,6 +16,7 @@ const Kernels& kernels() {
 #include "tensor/backend/cpu/fast.def"
 #undef FAST
     k.sees_upsampled = &cpu::sees_upsampled;
+    k.sums_gradient = &cpu::sums_gradient;
     return k;
   }();
   return table;

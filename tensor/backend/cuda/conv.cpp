@@ -167,7 +167,8 @@ void conv2d_frozen(Context& context, In x, In w, In shift, In residual, Out y, W
   plain::conv2d_frozen(context, x, w, shift, residual, y, window, activation);
 }
 
-void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
+// No source: sums_gradient is null.
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window, NormSource) {
   if (for_library(dy.dtype, dx.shape, w.shape, dy.shape)) {
     ConvProblem problem = problem_of(context, ConvPass::dx, dy.dtype, dx.shape, w.shape, dy.shape, window);
     problem.onto = bool(onto);

@@ -67,7 +67,28 @@ void batch_norm_apply(Context&, In x, In residual, Out y, BatchNorm norm) {
     }
 }
 
-void batch_norm_bwd(Context&, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
+// d, the gradient of a norm's result, becomes 0 where relu stopped it; the source's sums are those of d and of d (x - mean).
+void sum_gradient(Out d, const NormSource& source) {
+  const BatchNorm& norm = source.norm;
+  Groups groups(d.shape, norm.mean.shape);
+  int64_t C = groups.C, m = groups.rows_each;
+  Reader x(source.x), y(source.y), mean(norm.mean), gradient(d);
+  Writer passed(d), sums(source.sums);
+  Normalized normalized(source.x, norm);
+  for (int64_t s = 0; s < groups.count * C; ++s) {
+    double sum = 0, product = 0;
+    for (int64_t i = s / C * m * C + s % C; i < (s / C + 1) * m * C; i += C) {
+      double value = norm.activation != Activation::relu ? 1 : source.y ? y[i] : normalized(i, s % C, s);
+      if (value <= 0) passed.set(i, 0);
+      sum += gradient[i];
+      product += gradient[i] * (x[i] - mean[s]);
+    }
+    sums.set(s, sum);
+    sums.set(groups.count * C + s, product);
+  }
+}
+
+void batch_norm_bwd(Context&, In x, In y, In dy, In, Out dx, Out dresidual, Out dgamma, Out dbeta,
                     BatchNorm norm) {
   // d = dy where relu let y pass. xhat = (x - mean) / std. Over a group of m rows:
   // dx = gamma / std (d - mean(d) - xhat mean(d xhat)); with running statistics dx = gamma / std d

@@ -81,7 +81,9 @@ void conv2d_stats(Context& context, In x, In w, Out y, Out mean, Out variance, W
   batch_norm_stats(context, {y.data, y.shape, y.dtype}, mean, variance);
 }
 
-void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
+void sum_gradient(Out d, const NormSource& source);  // batch_norm.cpp
+
+void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window, NormSource source) {
   Sizes z(dx.shape, w.shape, dy.shape, window);
   Writer out(dx);
   visit_float(dy.dtype, [&](auto zero) {
@@ -111,6 +113,7 @@ void conv2d_dx(Context& context, In dy, In w, In onto, Out dx, Window window) {
             out.set(z.x(n, h, v) + c, sum);
           }
   });
+  if (source) sum_gradient(dx, source);
 }
 
 void conv2d_dw(Context& context, In x, In dy, Out dw, Window window) {

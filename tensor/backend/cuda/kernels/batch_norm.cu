@@ -421,7 +421,7 @@ void backward(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dg
 
 }  // namespace
 
-void batch_norm_bwd(Context& context, In x, In y, In dy, Out dx, Out dresidual, Out dgamma, Out dbeta,
+void batch_norm_bwd(Context& context, In x, In y, In dy, In, Out dx, Out dresidual, Out dgamma, Out dbeta,
                     BatchNorm norm) {
   auto run = norm.activation == Activation::none ? backward<Mask::none> : y ? backward<Mask::y> : backward<Mask::x>;
   run(context, x, y, dy, dx, dresidual, dgamma, dbeta, norm);
