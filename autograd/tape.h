@@ -31,9 +31,10 @@ class Gradients {
   void add(int i, F&& compute) {
     if (wants(i)) add(i, Tensor(compute()));
   }
-  /// For an op that adds its gradient, of the input's shape, to what others have sent: compute(sum so far, or undefined). If it is the
-  /// last part and goes on through a batch norm alone, link(i) is that norm's; else null.
+  /// Of the batch norm that made input i, if what this rule sends is the last part of the input's gradient and no one but the norm's rule
+  /// will see it; else null.
   NormLink* link(int i) const;
+  /// For an op that adds its gradient, of the input's shape, to what others have sent: compute(sum so far, or undefined).
   template <class F>
   void add_onto(int i, F&& compute) {
     if (!wants(i)) return;
