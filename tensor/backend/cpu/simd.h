@@ -111,10 +111,33 @@ PLUMAGE_INLINE void store_part(T* p, V v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = T(v[i]);
 }
 
+/// A vector, or zeros; p is not read then.
+PLUMAGE_INLINE V load_if(bool yes, const float* p) {
+#if defined(__AVX512F__)
+  return V(_mm512_maskz_loadu_ps(__mmask16(-int(yes)), p));
+#else
+  return yes ? load(p) : V{};
+#endif
+}
+
 /// The same bits in the first n lanes as load/store would give, whatever n.
 template <class T>
 PLUMAGE_INLINE V load_n(const T* p, int64_t n, float rest = 0) {
   return n >= kLanes ? load(p) : load_part(p, n, rest);
+}
+/// The n of a whole vector, known to the compiler.
+struct Whole {
+  constexpr operator int64_t() const { return kLanes; }
+};
+template <class T>
+PLUMAGE_INLINE V load_n(const T* p, Whole) {
+  return load(p);
+}
+PLUMAGE_INLINE V load_if(bool yes, const float* p, Whole) { return load_if(yes, p); }
+PLUMAGE_INLINE V load_if(bool yes, const float* p, int64_t n) { return yes ? load_n(p, n) : V{}; }
+template <class T>
+PLUMAGE_INLINE void store_n(T* p, V v, Whole) {
+  store(p, v);
 }
 template <class T>
 PLUMAGE_INLINE void store_n(T* p, V v, int64_t n) {
@@ -122,11 +145,11 @@ PLUMAGE_INLINE void store_n(T* p, V v, int64_t n) {
   else store_part(p, v, n);
 }
 
-/// f(i, n) for vectors i .. i + n of 0..count; n is kLanes but for the last. f's loads must be load_n.
+/// f(i, n) for vectors i .. i + n of 0..count; n is Whole but for the last. f's loads must be load_n.
 template <class F>
 PLUMAGE_INLINE void for_vectors(int64_t begin, int64_t end, F&& f) {
   int64_t i = begin;
-  for (; i + kLanes <= end; i += kLanes) f(i, int64_t{kLanes});
+  for (; i + kLanes <= end; i += kLanes) f(i, Whole{});
   if (i < end) f(i, end - i);
 }
 

@@ -41,15 +41,14 @@ PLUMAGE_ONE_COPY void make_panel(const Filters& from, int64_t j, int64_t first, 
                     laid_out + tap * kPiece * kPanelColumns);
     for (int64_t l = 0; l < depth; ++l)
       for (int64_t i = 0; i < kPanelColumns; i += kLanes) {
-        Filter<F> g;
-        Transformed<F> u;
-#pragma GCC unroll 16
-        for (int tap = 0; tap < kTaps; ++tap)
-          g[tap / F::kTaps][tap % F::kTaps] =
-              from.turned ? load_n(from.w + ((begin + l) * kTaps + kTaps - 1 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
-                          : load(laid_out + (tap * kPiece + l) * kPanelColumns + i);
-        both<F::kTaps, F::kIn>(F::filter, g, u);
-        store_points(u, panel + (begin + l) * kPanelColumns + i, kPanelColumns * from.depth(), kLanes);
+        both<F::kTaps, F::kIn>(
+            F::filter,
+            [&](int r, int s) {
+              const int tap = r * F::kTaps + s;
+              return from.turned ? load_n(from.w + ((begin + l) * kTaps + kTaps - 1 - tap) * from.c + column + i, std::max<int64_t>(known - i, 0))
+                                 : load(laid_out + (tap * kPiece + l) * kPanelColumns + i);
+            },
+            [&](int r, int s, V u) { store(panel + ((r * F::kIn + s) * from.depth() + begin + l) * kPanelColumns + i, u); });
       }
   }
 }
@@ -191,10 +190,9 @@ class Correlation {
   // B' d B of tiles first..last of those that start at tile `begin`.
   void transform_inputs(float* points, int64_t point, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t)
-      in_.template read<F::kPatch>(x_, begin + t, pad_, [&](int64_t i, int64_t lanes, const Patch<F>& d) {
-        Transformed<F> u;
-        both<F::kPatch, F::kIn>(F::input, d, u);
-        store_points(u, points + t * c_row_ + i, point, lanes);
+      in_.template read<F::kPatch>(x_, begin + t, pad_, [&](int64_t i, auto lanes, auto&& pixel) {
+        float* to = points + t * c_row_ + i;
+        both<F::kPatch, F::kIn>(F::input, pixel, [&](int r, int s, V u) { store_n(to + (r * F::kIn + s) * point, u, lanes); });
       });
   }
 
@@ -215,10 +213,9 @@ class Correlation {
   // A' m A of tiles begin.., `tiles` of them, at columns first..last.
   void transform_outputs(const Products& from, int64_t begin, int64_t tiles, int64_t first, int64_t last) const {
     for (int64_t t = 0; t < tiles; ++t)
-      out_.write(y_, begin + t, first, last, epilogue_, streams_, chunk_at(begin + t), [&](int64_t i, int64_t lanes, Pixels<F>& d) {
-        Transformed<F> m;
-        load_points(m, from.data + t * from.row + i, from.point, lanes);
-        both<F::kIn, F::kOut>(F::output, m, d);
+      out_.write(y_, begin + t, first, last, epilogue_, streams_, chunk_at(begin + t), [&](int64_t i, auto lanes, auto&& pixel) {
+        const float* m = from.data + t * from.row + i;
+        both<F::kIn, F::kOut>(F::output, [&](int r, int s) { return load_n(m + (r * F::kIn + s) * from.point, lanes); }, pixel);
       });
     if (streams_) stream_end();
   }

@@ -19,15 +19,11 @@ struct DeepPanels {
   float* at(int64_t point, int64_t tile, int64_t channel) const {
     return data + point * matrix() + channel / unit * unit * depth + tile * unit + channel % unit;
   }
-  /// unit is a multiple of kLanes, so that a vector of channels lies in one panel; lanes beyond the last are padding.
+  /// What puts an element of n x n points. unit is a multiple of kLanes, so that a vector of channels lies in one panel; lanes beyond
+  /// the last are padding.
   template <int n>
-  PLUMAGE_INLINE void put(const V (&d)[n][n], int64_t tile, int64_t channel) const {
-    float* to = at(0, tile, channel);
-    const int64_t apart = matrix();  // said here, or each store makes the compiler divide again
-#pragma GCC unroll 7
-    for (int i = 0; i < n; ++i)
-#pragma GCC unroll 7
-      for (int j = 0; j < n; ++j) store(to + (n * i + j) * apart, d[i][j]);
+  PLUMAGE_INLINE auto put(int64_t tile, int64_t channel) const {
+    return [to = at(0, tile, channel), apart = matrix()](int i, int j, V u) { store(to + (n * i + j) * apart, u); };
   }
 };
 
@@ -116,7 +112,7 @@ class FilterGradient {
                             std::min(kPanelRows, rows - i), n, false, ahead);
           }
         for (int64_t i = 0; i < rows; ++i)
-          for_vectors(0, n, [&](int64_t c, int64_t lanes) {
+          for_vectors(0, n, [&](int64_t c, auto lanes) {
             finish(sums + i * kPanelColumns + c, point, lanes, dw_ + (k + i) * kTaps * c_ + j + c);
           });
       }
@@ -128,14 +124,11 @@ class FilterGradient {
   // Tiles first..last of the batch that starts at tile `begin`.
   void transform(const Batch& batch, int64_t begin, int64_t first, int64_t last) const {
     for (int64_t t = first; t < last; ++t) {
-      Transformed<F> u;
-      in_.template read<F::kPatch>(x_, begin + t, pad_, [&](int64_t i, int64_t, const Patch<F>& d) {
-        both<F::kPatch, F::kIn>(F::input, d, u);
-        batch.b.put(u, t, i);
+      in_.template read<F::kPatch>(x_, begin + t, pad_, [&](int64_t i, auto, auto&& pixel) {
+        both<F::kPatch, F::kIn>(F::input, pixel, batch.b.template put<F::kIn>(t, i));
       });
-      out_.template read<F::kOut>(dy_, begin + t, 0, [&](int64_t i, int64_t, const Pixels<F>& d) {
-        both<F::kOut, F::kIn>(F::output_gradient, d, u);
-        batch.a.put(u, t, i);
+      out_.template read<F::kOut>(dy_, begin + t, 0, [&](int64_t i, auto, auto&& pixel) {
+        both<F::kOut, F::kIn>(F::output_gradient, pixel, batch.a.template put<F::kIn>(t, i));
       });
     }
   }
@@ -159,16 +152,15 @@ class FilterGradient {
   void finish(Context& context, const float* sums) const {
     parallel_rows(context, k_, kTaps * c_, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i)
-        for_vectors(0, c_, [&](int64_t j, int64_t lanes) { finish(sums + i * c_ + j, k_ * c_, lanes, dw_ + i * kTaps * c_ + j); });
+        for_vectors(0, c_, [&](int64_t j, auto lanes) { finish(sums + i * c_ + j, k_ * c_, lanes, dw_ + i * kTaps * c_ + j); });
     });
   }
   // A vector of a filter from its sums at all points.
-  PLUMAGE_INLINE void finish(const float* sums, int64_t apart, int64_t lanes, float* dw) const {
-    Transformed<F> u;
-    Filter<F> g;
-    load_points(u, sums, apart, lanes);
-    both<F::kIn, F::kTaps>(F::filter_gradient, u, g);
-    for (int tap = 0; tap < kTaps; ++tap) store_n(dw + tap * c_, g[tap / F::kTaps][tap % F::kTaps], lanes);
+  template <class N>
+  PLUMAGE_INLINE void finish(const float* sums, int64_t apart, N lanes, float* dw) const {
+    both<F::kIn, F::kTaps>(
+        F::filter_gradient, [&](int i, int j) { return load_n(sums + (i * F::kIn + j) * apart, lanes); },
+        [&](int i, int j, V g) { store_n(dw + (i * F::kTaps + j) * c_, g, lanes); });
   }
 
   Tiles<F::kOut> out_;

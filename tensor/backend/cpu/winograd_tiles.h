@@ -8,10 +8,6 @@
 namespace plumage::cpu::winograd {
 
 template <class F> constexpr int64_t kPoints = F::kIn * F::kIn;  // elements of a transformed tile
-template <class F> using Transformed = V[F::kIn][F::kIn];
-template <class F> using Patch = V[F::kPatch][F::kPatch];
-template <class F> using Pixels = V[F::kOut][F::kOut];
-template <class F> using Filter = V[F::kTaps][F::kTaps];
 
 // An image batch [N,H,W,C] seen in down x across tiles an image, `step` pixels apart.
 template <int step>
@@ -22,23 +18,23 @@ struct Tiles {
   /// Those that cover the image.
   explicit Tiles(const Shape& image) : Tiles(image, ceil_div(image[1], step), ceil_div(image[2], step)) {}
 
-  /// f(c, lanes, d) for all channels: d are the size x size pixels at (step i - pad, step j - pad), zeros outside the image.
+  /// f(c, lanes, pixel) for all channels: pixel(i, j) of the size x size at (step i - pad, step j - pad), zeros outside the image.
   template <int size, class F>
   PLUMAGE_INLINE void read(const float* x, int64_t tile, int64_t pad, F&& f) const {
     int64_t top = tile / across % down * step - pad, left = tile % across * step - pad;
     const float* corner = x + ((tile / (down * across) * height + top) * width + left) * channels;
-    auto with = [&](auto inside) {
-      for_vectors(0, channels, [&](int64_t c, int64_t lanes) {
-        V d[size][size];
-#pragma GCC unroll 7
-        for (int i = 0; i < size; ++i)
-#pragma GCC unroll 7
-          for (int j = 0; j < size; ++j) d[i][j] = inside(i, j) ? load_n(corner + (i * width + j) * channels + c, lanes) : V{};
-        f(c, lanes, d);
+    if (top >= 0 && left >= 0 && top + size <= height && left + size <= width) {
+      for_vectors(0, channels, [&](int64_t c, auto lanes) {
+        f(c, lanes, [&](int i, int j) { return load_n(corner + (i * width + j) * channels + c, lanes); });
       });
-    };
-    if (top >= 0 && left >= 0 && top + size <= height && left + size <= width) with([](int, int) { return true; });
-    else with([&](int i, int j) { return top + i >= 0 && top + i < height && left + j >= 0 && left + j < width; });
+    } else {  // without branches: where a tile lies is not known before
+      bool inside[size][size];
+      for (int i = 0; i < size; ++i)
+        for (int j = 0; j < size; ++j) inside[i][j] = top + i >= 0 && top + i < height && left + j >= 0 && left + j < width;
+      for_vectors(0, channels, [&](int64_t c, auto lanes) {
+        f(c, lanes, [&](int i, int j) { return load_if(inside[i][j], corner + (i * width + j) * channels + c, lanes); });
+      });
+    }
   }
   struct Range { const float* from; int64_t bytes; };
   /// Where the image rows of tiles first..last begin, about, and their size.
@@ -54,70 +50,51 @@ struct Tiles {
     int64_t padded = 0;
     bool begins = false;
   };
-  /// Writes the pixels of a tile at channels first..last, f(c, lanes, d) giving them; past the cache if `streamed`.
+  /// Writes the pixels of a tile at channels first..last, which transform(c, lanes, put) hands to put(i, j, pixel); past the cache if
+  /// `streamed`.
   template <class F>
   PLUMAGE_INLINE void write(float* y, int64_t tile, int64_t first, int64_t last, const Epilogue& epilogue, bool streamed, const Chunk& chunk,
-                            F&& f) const {
-    int64_t top = tile / across % down * step, left = tile % across * step;
-    int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
-    float* corner = y + place;
-    const float* residual = epilogue.residual ? epilogue.residual.as<float>() + place : nullptr;
+                            F&& transform) const {
+    const int64_t top = tile / across % down * step, left = tile % across * step;
+    const int64_t place = ((tile / (down * across) * height + top) * width + left) * channels;
     const int64_t rows = std::min<int64_t>(step, height - top), columns = std::min<int64_t>(step, width - left);
     const int64_t to_row = width * channels, to_column = channels;  // by value, like what follows: stores might change what lies in memory
+    float* corner = y + place;
+    const float* residual = epilogue.residual ? epilogue.residual.as<float>() + place : nullptr;
     const float* shift = epilogue.shift.as<float>();
     const bool relu = epilogue.relu;
-    for_vectors(first, last, [=](int64_t c, int64_t lanes) {
-      V d[step][step];
-      f(c, lanes, d);
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) {
+    float *of_center = chunk.sums, *of_sum = of_center + chunk.padded, *of_squares = of_sum + chunk.padded;
+    auto with = [=](auto inside) {
+      if (chunk.begins)  // the mean of the first tile is near enough to the chunk's
+        for_vectors(first, last, [=](int64_t c, auto lanes) {
+          V center{};
+          transform(c, lanes, [&](int i, int j, V v) {
+            if (inside(i, j)) center += v;
+          });
+          store(of_center + c, center / float(rows * columns)), store(of_sum + c, V{}), store(of_squares + c, V{});
+        });
+      for_vectors(first, last, [=](int64_t c, auto lanes) {
+        V center{}, sum{}, squares{};
+        if (of_center) center = load(of_center + c), sum = load(of_sum + c), squares = load(of_squares + c);
+        transform(c, lanes, [&](int i, int j, V v) {
+          if (!inside(i, j)) return;
           const int64_t at = i * to_row + j * to_column + c;
-          V v = d[i][j];
           if (shift) v += load_n(shift + c, lanes);
           if (residual) v += load_n(residual + at, lanes);
           if (relu) v = vrelu(v);
-          d[i][j] = v;
           if (streamed) stream(corner + at, v);
           else store_n(corner + at, v, lanes);
-        }
-      if (!chunk.sums) return;
-      float *of_center = chunk.sums + c, *of_sum = of_center + chunk.padded, *of_squares = of_sum + chunk.padded;
-      V center{}, sum{}, squares{};
-      auto each = [&](auto&& add) {
-        for (int64_t i = 0; i < rows; ++i)
-          for (int64_t j = 0; j < columns; ++j) add(d[i][j]);
-      };
-      if (chunk.begins) {  // the mean of the first tile is near enough to the chunk's
-        each([&](V v) { center += v; });
-        center /= float(rows * columns);
-      } else {
-        center = load(of_center), sum = load(of_sum), squares = load(of_squares);
-      }
-      each([&](V v) {
-        const V from_center = v - center;
-        sum += from_center;
-        squares += from_center * from_center;
+          const V from_center = v - center;
+          sum += from_center;
+          squares += from_center * from_center;
+        });
+        if (of_center) store(of_sum + c, sum), store(of_squares + c, squares);
       });
-      store(of_center, center), store(of_sum, sum), store(of_squares, squares);
-    });
+    };
+    if (rows == step && columns == step) with([](int, int) { return true; });
+    else with([=](int i, int j) { return i < rows && j < columns; });
   }
 };
-
-// to[point][row][channels] of n x n vectors
-template <int n>
-PLUMAGE_INLINE void store_points(const V (&d)[n][n], float* to, int64_t apart, int64_t lanes) {
-#pragma GCC unroll 7
-  for (int i = 0; i < n; ++i)
-#pragma GCC unroll 7
-    for (int j = 0; j < n; ++j) store_n(to + (n * i + j) * apart, d[i][j], lanes);
-}
-template <int n>
-PLUMAGE_INLINE void load_points(V (&d)[n][n], const float* from, int64_t apart, int64_t lanes) {
-#pragma GCC unroll 7
-  for (int i = 0; i < n; ++i)
-#pragma GCC unroll 7
-    for (int j = 0; j < n; ++j) d[i][j] = load_n(from + (n * i + j) * apart, lanes);
-}
 
 // f(F4{}), F5{} or F2{}: the one with the fewest products for maps of this size; f(Strided{}) at stride 2,
 // f(Doubled{}) of a map seen doubled, f(F4Of4{}) for 4x4.

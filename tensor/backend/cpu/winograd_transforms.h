@@ -263,23 +263,26 @@ struct DoubledBack {
   PLUMAGE_INLINE static void filter(const V (&g)[3], V (&u)[5]) { Strided::filter(g, u); }
 };
 
-/// y = M x M' for the matrix M that `one` applies to a column.
-template <int from, int to>
-PLUMAGE_INLINE void both(void (*one)(const V (&)[from], V (&)[to]), const V (&x)[from][from], V (&y)[to][to]) {
-  V half[from][to];  // [column][row]
+/// M x M' for the matrix M that `one` applies to a column: x(i, j) gives an element, y(i, j, element) takes one. Columns are read and
+/// rows written one by one: what lies between is all that the registers do not hold.
+template <int from, int to, class X, class Y>
+PLUMAGE_INLINE void both(void (*one)(const V (&)[from], V (&)[to]), X&& x, Y&& y) {
+  V half[to][from];
 #pragma GCC unroll 7
   for (int j = 0; j < from; ++j) {
-    V column[from];
+    V column[from], result[to];
 #pragma GCC unroll 7
-    for (int i = 0; i < from; ++i) column[i] = x[i][j];
-    one(column, half[j]);
+    for (int i = 0; i < from; ++i) column[i] = x(i, j);
+    one(column, result);
+#pragma GCC unroll 7
+    for (int i = 0; i < to; ++i) half[i][j] = result[i];
   }
 #pragma GCC unroll 7
   for (int i = 0; i < to; ++i) {
-    V row[from];
+    V result[to];
+    one(half[i], result);
 #pragma GCC unroll 7
-    for (int j = 0; j < from; ++j) row[j] = half[j][i];
-    one(row, y[i]);
+    for (int j = 0; j < to; ++j) y(i, j, result[j]);
   }
 }
 
