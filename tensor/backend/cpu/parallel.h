@@ -28,7 +28,8 @@ inline void flush_denormals() {
 /// Elements of a simple loop below which a second thread costs more than it brings.
 constexpr int64_t kGrain = 16384;
 
-constexpr int64_t kPartsAThread = 8;
+constexpr int64_t kUnitsAThread = 32;  ///< a thread's share, of which parts are taken
+constexpr int64_t kUnitsAPart = 4;     ///< at most
 constexpr int64_t kMostThreads = 256;  ///< of a region
 
 constexpr int64_t ceil_div(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
@@ -45,10 +46,18 @@ constexpr int64_t round_up(int64_t n, int64_t unit) { return ceil_div(n, unit) *
 template <class F>
 PLUMAGE_ONE_COPY void call(F& f, int64_t begin, int64_t end) { f(begin, end); }
 
-/// f(begin, end) over parts of 0..count, at least `grain` long; inner borders are multiples of `align`. A thread's share is cut
-/// into as many as `parts`, fewer where each call of f has costs of its own.
+/// The unit that a part of a share of `units` begins with; `units` for those beyond the last. Parts take a third of what is left, so that
+/// who helps and who is helped end together.
+inline int64_t begin_of_part(int64_t part, int64_t units) {
+  int64_t begin = 0;
+  for (; part > 0 && begin < units; --part) begin += std::clamp<int64_t>((units - begin) / 3, 1, kUnitsAPart);
+  return begin;
+}
+
+/// f(begin, end) over parts of 0..count, at least `grain` long; inner borders are multiples of `align`. Parts are made of a thread's
+/// share in as many units, fewer where each call of f has costs of its own.
 template <class F>
-void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t align = 1, int64_t parts = kPartsAThread) {
+void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t align = 1, int64_t units = kUnitsAThread) {
   flush_denormals();
   grain = std::max<int64_t>(grain, 1);
   int threads = int(std::min({int64_t(context.threads()), count / grain, kMostThreads}));
@@ -62,14 +71,14 @@ void parallel(Context& context, int64_t count, int64_t grain, F&& f, int64_t ali
 #pragma omp parallel num_threads(threads)
   {
     flush_denormals();
-    int64_t n = omp_get_num_threads(), units = (count + align - 1) / align;
+    int64_t n = omp_get_num_threads(), whole = ceil_div(count, align);
     for (int64_t i = 0; i < n; ++i) {  // its own share, then the others'
-      int64_t owner = (omp_get_thread_num() + i) % n, first = units * owner / n, size = units * (owner + 1) / n - first;
-      int64_t number = std::clamp<int64_t>(size * align / grain, 1, parts);
+      const int64_t owner = (omp_get_thread_num() + i) % n, first = whole * owner / n, size = whole * (owner + 1) / n - first;
+      const int64_t cuts = std::clamp<int64_t>(size * align / grain, 1, units);
       std::atomic_ref<int64_t> begun(shares[owner].begun);
-      for (int64_t part; (part = begun.fetch_add(1, std::memory_order_relaxed)) < number;) {
-        int64_t begin = std::min(count, (first + size * part / number) * align);
-        int64_t end = std::min(count, (first + size * (part + 1) / number) * align);
+      for (int64_t part, at; (at = begin_of_part(part = begun.fetch_add(1, std::memory_order_relaxed), cuts)) < cuts;) {
+        const int64_t begin = std::min(count, (first + size * at / cuts) * align);
+        const int64_t end = std::min(count, (first + size * begin_of_part(part + 1, cuts) / cuts) * align);
         if (begin < end) call(f, begin, end);
       }
     }
