@@ -182,6 +182,7 @@ TEST_CASE("cpu: statistics summed up on a convolution's way out are those of its
                         Case{{{6, 15, 13, 33}, {40, 1, 1, 33}, 2, 0}, 3}, Case{{{8, 48, 48, 32}, {32, 1, 1, 32}, 1, 0}, 2},
                         Case{{{1, 1, 1, 32}, {64, 1, 1, 32}, 1, 0}, 1}, Case{{{4, 13, 12, 128}, {192, 1, 1, 128}, 1, 0}, 2},
                         Case{{{4, 17, 15, 32}, {44, 3, 3, 32}, 1, 1}, 2},               // Winograd
+                        Case{{{4, 17, 15, 32}, {44, 3, 3, 32}, 1, 0}, 2},               //   no border: all pixels alike
                         Case{{{6, 30, 26, 32}, {32, 3, 3, 32}, 2, 1}, 3},               //   stride 2
                         Case{{{6, 9, 11, 32}, {32, 3, 3, 32}, 1, 1, 0, 2}, 1},          //   a doubled map
                         Case{{{300, 8, 8, 176}, {176, 3, 3, 176}, 1, 1}, 4},            //   large filters, several batches of tiles
